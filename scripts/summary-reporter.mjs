@@ -1,0 +1,21 @@
+// Closes a test run with one plain line, `N passed, N failed`, that people and CI read alike.
+
+/** @type {import('vitest/node').Reporter} */
+export default {
+  onTestRunEnd(modules, unhandledErrors) {
+    const count = { passed: 0, failed: unhandledErrors.length, skipped: 0 }
+    for (const module of modules) {
+      for (const test of module.children.allTests()) {
+        const { state } = test.result()
+        // A test that an aborted run never got to is no success.
+        count[state === 'pending' ? 'failed' : state]++
+      }
+      // A file or suite that fails outside its tests (an import, a hook) has no failed test to count.
+      count.failed += module.errors().length
+      for (const suite of module.children.allSuites()) count.failed += suite.errors().length
+    }
+    const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : ''
+    // At exit, so that nothing prints after it.
+    process.once('exit', () => console.log(`\n${count.passed} passed, ${count.failed} failed${skipped}`))
+  },
+}

@@ -1,0 +1,21 @@
+import { globSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+import summary from './scripts/summary-reporter.mjs'
+
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
+
+// Tests see every package's sources, not its last build: one copy of each module, however it is imported.
+const sources = globSync('{packages,adapters}/*/package.json', { cwd: path('.') }).map((file) => ({
+  find: new RegExp(`^${(JSON.parse(readFileSync(path(file), 'utf8')) as { name: string }).name}$`),
+  replacement: path(`${dirname(file)}/src/index.ts`),
+}))
+
+export default defineConfig({
+  resolve: { alias: sources },
+  test: {
+    include: ['test/**/*.test.ts', '{packages,adapters,examples}/*/test/**/*.test.ts', 'bench/test/**/*.test.ts'],
+    reporters: ['default', summary],
+  },
+})
