@@ -1,0 +1,225 @@
+// The public API as types; `channel.ts` and `consume/consumer.ts` hold what defines channels and consumers.
+import type { Adapter, Stats } from './adapter.ts'
+import type { AnyChannel, Channel, Opt } from './channel.ts'
+import type { Duration } from './duration.ts'
+import type { IdempotencyStore } from './idempotency.ts'
+import type { Message } from './message.ts'
+import type { PublishMiddleware } from './publish/outgoing.ts'
+
+/** What handlers may return: `order => repo.save(order)` compiles; the value is ignored. */
+export type Maybe = Promise<unknown> | void
+
+type Log = (fields: object, text: string) => void
+/** Pino's shape: pino, `fastify.log` and `console` fit. */
+export interface Logger {
+  debug: Log
+  info: Log
+  warn: Log
+  error: Log
+}
+
+export type PublishOptions = Opt<{
+  /** Default: a random UUID. The same id again is a duplicate to every idempotent consumer. */
+  id: string
+  /** Overrides the channel's key function. */
+  key: string
+  /** Text headers. `polybus-*` and CloudEvents names are reserved. */
+  headers: Record<string, string>
+  correlationId: string
+  /** Not before this delay, where the adapter can. */
+  delay: Duration
+  /** Where the adapter can. */
+  priority: number
+  /** Default: the bus's `publishing.timeout`, 30 s. */
+  timeout: Duration
+  signal: AbortSignal
+}>
+export interface PublishReceipt {
+  readonly id: string
+  readonly position: string | undefined
+}
+/** Resolves when the broker has confirmed. Order is that of the calls, key by key. */
+export type Publish = <I>(channel: Channel<I, any, any>, value: NoInfer<I>, options?: PublishOptions) => Promise<PublishReceipt> // oxlint-disable-line typescript/no-explicit-any -- any payload
+
+/** What a handler gets beside the value. */
+export interface Context<Tx = undefined> {
+  readonly message: Message
+  readonly group: string
+  /** From 1. */
+  readonly attempt: number
+  /** `attempt >= retry.attempts`, rules apart. */
+  readonly lastAttempt: boolean
+  /** Aborts at the time-out, when the delivery is lost, and when the grace time of a stop is over. */
+  readonly signal: AbortSignal
+  readonly log: Logger
+  /** The store's transaction; undefined without a transactional store. */
+  readonly tx: Tx
+  /** As the bus's, with correlation and causation ids; works while the bus is closing. */
+  readonly publish: Publish
+  /** A stable id for a side effect of this message: the same at every attempt, and after a redelivery. */
+  sideEffectKey(name: string): string
+}
+/** Wraps the handler. Throws pass through. Never calls `next` twice. */
+export type Middleware = (ctx: Context<unknown>, next: () => Promise<void>) => Promise<void>
+
+/** How long to wait before the next attempt; `attempt` is the one that failed, from 1. */
+export interface Backoff {
+  delayMs(attempt: number): number
+}
+export type ErrorMatch = readonly (abstract new (...args: never[]) => object)[] | ((error: unknown) => boolean)
+export interface Retry {
+  /** How many times the handler may start, the first included. */
+  readonly attempts: number
+  /** Default: exponential from 200 ms to 1 min. */
+  readonly backoff?: Backoff | undefined
+  /** `held` keeps a key's order and waits in the process; `released` gives the wait to the broker. Default: held with a key, else released. */
+  readonly wait?: 'held' | 'released' | undefined
+  /** By error, the first match counts. */
+  readonly rules?: readonly { readonly on: ErrorMatch; readonly attempts: number; readonly backoff?: Backoff | undefined }[] | undefined
+}
+
+export interface Policy<O, Tx>
+  extends Opt<{
+    /** Handlers at one time. Default 16. */
+    concurrency: number
+    /** For one attempt. Default 30 s. */
+    timeout: Duration
+    /** Default: 5 attempts. `false`: one. */
+    retry: Retry | false
+    /** `false`: what fails for good is discarded and counted. Default true. */
+    deadLetter: boolean
+    /** Makes the consumer effectively-once. */
+    idempotency: IdempotencyStore<Tx>
+    /** Default: source and id of the message. */
+    idempotencyKey: (value: O, message: Message) => string
+    delivery: 'at-least-once' | 'at-most-once' | 'transactional'
+    /** Where a new group begins. Default: the beginning, where the broker keeps history. */
+    from: 'beginning' | 'end'
+    use: readonly Middleware[]
+  }> {}
+export type Handler<O, Tx = undefined> = (value: O, ctx: Context<Tx>) => Maybe
+export interface BatchItem<O> {
+  readonly value: O
+  readonly message: Message
+  readonly attempt: number
+  /** This item failed; the others are acknowledged. */
+  fail(error: unknown): void
+}
+export type BatchContext<Tx> = Omit<Context<Tx>, 'message' | 'attempt'>
+type ByType<O, Tx> = [O] extends [{ type: string; data: unknown }]
+  ? { [K in O['type']]: Handler<Extract<O, { type: K }>['data'], Tx> } & { '*'?: Handler<unknown, Tx> }
+  : never
+export type Run<O, Tx> =
+  | { batch: { max: number; wait: Duration; handler: (items: readonly BatchItem<O>[], ctx: BatchContext<Tx>) => Maybe } }
+  | { on: ByType<O, Tx> }
+  | { handler: Handler<O, Tx> }
+export type Define<Result> = <O, G extends string, Tx = undefined>(
+  channel: Channel<any, O, G>, // oxlint-disable-line typescript/no-explicit-any -- any input
+  group: NoInfer<G>,
+  run: Handler<O, Tx> | (Policy<NoInfer<O>, Tx> & Run<O, Tx>),
+) => Result
+
+export interface Subscription {
+  /** No new messages; what is under way goes on. */
+  pause(): void
+  resume(): void
+  /** Ends this consumer: running handlers finish within the grace time, the rest goes back. */
+  stop(): Promise<void>
+}
+
+export interface DeadLetter<O> {
+  readonly id: string
+  readonly message: Message
+  /** Undefined where it cannot be decoded. */
+  readonly value: O | undefined
+  readonly reason: string
+  readonly error: { readonly name: string; readonly message: string }
+  readonly attempts: number
+  readonly firstFailedAt: Date
+  readonly lastFailedAt: Date
+}
+/** By ids, or by all of what is given. `{}` selects all. */
+export type Selection =
+  | { readonly ids: readonly string[] }
+  | Opt<{ reason: string; errorName: string; key: string; since: Date; until: Date }>
+export interface DeadLetters<I, O> {
+  list(selection?: Selection): AsyncIterable<DeadLetter<O>>
+  /** Back to this group alone, with a new count of attempts. `edit` gives the value to send instead. */
+  replay(selection: Selection, options?: Opt<{ edit: (value: unknown, letter: DeadLetter<O>) => I; perSecond: number; signal: AbortSignal }>): Promise<{ done: number; failed: number }>
+  discard(selection: Selection): Promise<{ done: number; failed: number }>
+}
+
+/** For whoever reports elsewhere: metrics, traces, alerts. */
+export interface BusEvent {
+  readonly kind: 'retry' | 'dead-letter' | 'discard' | 'duplicate' | 'lost' | 'reconnect' | 'stall' | 'failed'
+  readonly channel: string
+  readonly group: string
+  readonly error?: unknown
+}
+/** Wraps each publish and each attempt, inside everything else. For tracers; must call `run` exactly once. */
+export interface Trace {
+  publish?<T>(info: { readonly channel: string; readonly id: string; readonly key: string | undefined }, run: () => Promise<T>): Promise<T>
+  attempt?(info: { readonly channel: string; readonly group: string; readonly attempt: number; readonly message: Message }, run: () => Promise<void>): Promise<void>
+}
+
+export interface Health {
+  readonly status: 'up' | 'degraded' | 'down'
+  readonly reasons: readonly string[]
+}
+
+export interface Bus extends AsyncDisposable {
+  readonly publish: Publish
+  readonly subscribe: Define<Promise<Subscription>>
+  /** Resolves when all receive. */
+  start(...consumers: readonly Consumer[]): Promise<readonly Subscription[]>
+  deadLetters<I, O, G extends string>(channel: Channel<I, O, G>, group: NoInfer<G>): DeadLetters<I, O>
+  stats(channel: AnyChannel, group: string): Promise<Stats>
+  /** Logs only. */
+  rewind(channel: AnyChannel, group: string, options: { to: 'beginning' | 'end' | Date | string; dedupe: 'keep' | 'forget' }): Promise<void>
+  health(): Health
+  /** Consuming ends, publishing works. */
+  stop(options?: { grace?: Duration }): Promise<void>
+  /** All ends. Twice is harmless. */
+  close(options?: { grace?: Duration }): Promise<void>
+}
+
+/** A consumer as a value: {@link Bus.start} runs it. */
+export interface Consumer {
+  readonly channel: AnyChannel
+  readonly group: string
+  readonly '~run': unknown
+}
+
+export type BusOptions = Opt<{
+  /** CloudEvents source: one name for all processes of a service, or deduplication would not work across them. Default `polybus`. */
+  service: string
+  /** Isolates tests and preview environments on one broker. */
+  namespace: string
+  /** Default `create`. */
+  topology: 'create' | 'verify' | 'none'
+  /** Default: warnings and errors to the console. */
+  logger: Logger | false
+  observe: (event: BusEvent) => void
+  trace: Trace
+  use: readonly Middleware[]
+  defaults: Pick<Policy<unknown, undefined>, 'concurrency' | 'timeout' | 'retry'>
+  /** Default 10 s. */
+  connectTimeout: Duration
+  /** How long running handlers may finish at a stop. Default 20 s. */
+  grace: Duration
+  /** `strict` refuses a channel with hazards. Default `report`. */
+  durability: 'report' | 'strict'
+  publishing: Opt<{
+    /** Default 10,000. */
+    bufferMessages: number
+    /** Default 64 MiB. */
+    bufferBytes: number
+    /** Default 30 s. */
+    timeout: Duration
+    /** Default `wait`. */
+    whenFull: 'wait' | 'reject' | 'drop-oldest'
+    /** Wraps each publish, after validation. */
+    use: readonly PublishMiddleware[]
+  }>
+}>
+export type ConnectOptions = BusOptions & Opt<{ broker: string | Adapter }>

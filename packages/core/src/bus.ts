@@ -1,0 +1,243 @@
+// Lifecycle: the one file that wires publishing, consuming and dead letters to an adapter.
+import type { Adapter, RewindTarget, Stats } from './adapter.ts'
+import type { Bus, BusEvent, BusOptions, Consumer, Health, Publish, Subscription } from './api.ts'
+import type { AnyChannel, ChannelDefinition } from './channel.ts'
+import { sleep, systemClock } from './clock.ts'
+import { consumer, type ConsumerDefinition } from './consume/consumer.ts'
+import { runConsumer } from './consume/run.ts'
+import type { RunningSubscription } from './consume/subscription.ts'
+import { createAdmin } from './dead-letter/admin.ts'
+import { type Duration, milliseconds, show } from './duration.ts'
+import { describeError, PolybusError } from './errors.ts'
+import { groupPrefix } from './idempotency.ts'
+import type { Message } from './message.ts'
+import { checkKeys, checkName, invalid } from './options.ts'
+import { createPublisher } from './publish/publisher.ts'
+import { settings as readSettings } from './settings.ts'
+import { createSupervisor } from './supervisor.ts'
+
+/** For the testkit. */
+export interface BusInternals {
+  /** Changes the delay of every retry. */
+  readonly delayMs?: (delayMs: number) => number
+}
+
+interface Running {
+  readonly definition: ConsumerDefinition
+  readonly subscription: RunningSubscription
+}
+
+const STATS_MS = 10_000
+const NO_ANSWER_MS = 15_000
+
+/**
+ * A bus over an adapter. Resolves when the broker is connected; `connect` of the package `polybus` adds adapters by URL.
+ *
+ * @throws {PolybusError} `INVALID_OPTION`, `INCOMPATIBLE_ADAPTER`, `CONNECT_TIMEOUT`, `AUTHENTICATION_FAILED`, `ACCESS_DENIED`.
+ */
+export async function createBus(adapter: Adapter, options: BusOptions = {}, internals: BusInternals = {}): Promise<Bus> {
+  if (typeof adapter?.send !== 'function') throw invalid('connect().broker', `expected a URL or an adapter, got ${show(adapter)}.`)
+  if (adapter.seam !== 1) throw new PolybusError('INCOMPATIBLE_ADAPTER', `Adapter '${adapter.name}' was written for seam ${show(adapter.seam)}; this core has seam 1. Install versions of @polybus/core and the adapter that fit.`)
+  const settings = readSettings(options)
+  const clock = adapter.clock ?? systemClock()
+  const { log } = settings
+  const running = new Map<string, Running>()
+  const starting = new Set<string>()
+  let stopped: Promise<void> | undefined
+  let closed: Promise<void> | undefined
+
+  const emit = (event: BusEvent): void => {
+    try {
+      settings.observe?.(event)
+    } catch (error) {
+      log.error({ err: describeError(error) }, 'observe threw')
+    }
+  }
+  const supervisor = createSupervisor({
+    adapter,
+    clock,
+    call: { namespace: settings.namespace, service: settings.service, topology: settings.topology },
+    connectTimeoutMs: settings.connectTimeoutMs,
+    strict: settings.strict,
+    log,
+    onUp: (up) => publisher.queue.online(up),
+    onReconnect: (error) => emit({ kind: 'reconnect', channel: '', group: '', error }),
+  })
+  const publisher = createPublisher({
+    adapter,
+    clock,
+    service: settings.service,
+    ...settings.publishing,
+    trace: settings.trace.publish?.bind(settings.trace),
+    ensure: supervisor.ensure,
+    onBroken: (error) => supervisor.broken(error, supervisor.generation),
+  })
+  await supervisor.connect().catch(async (error: unknown) => {
+    await supervisor.close().catch(() => {})
+    throw error
+  })
+
+  const publish: Publish = (channel, value, given) => publisher.publish(definitionOf(channel), value, given)
+  const publishFrom =
+    (message: Message): Publish =>
+    (channel, value, given) =>
+      publisher.publish(definitionOf(channel), value, given, { correlationId: message.correlationId ?? message.id, causationId: message.id })
+
+  // ---- half-open sockets: a send that gets no answer
+  let watch: { cancel(): void } | undefined
+  const watchSends = (): void => {
+    watch = clock.timer(NO_ANSWER_MS / 3, () => {
+      if (publisher.queue.oldestSendMs() >= NO_ANSWER_MS) supervisor.broken(new PolybusError('CONNECTION_FAILED', 'The broker has not answered a publish.'), supervisor.generation)
+      watchSends()
+    })
+  }
+  watchSends()
+
+  // ---- consuming
+  const startOne = async (definition: ConsumerDefinition): Promise<Running> => {
+    const capabilities = await supervisor.ensure(definition.channel)
+    const subscription = runConsumer(definition, {
+      adapter, clock, settings, capabilities, emit, publishFrom,
+      delayMs: internals.delayMs ?? ((delayMs) => delayMs),
+      link: { up: supervisor.up, broken: supervisor.broken },
+    })
+    const expired = new AbortController()
+    try {
+      await Promise.race([
+        subscription.started,
+        sleep(clock, settings.connectTimeoutMs, expired.signal).then(() => {
+          if (!expired.signal.aborted) throw new PolybusError('CONNECT_TIMEOUT', `Consumer '${nameOf(definition)}' could not subscribe within ${settings.connectTimeoutMs} ms. ${subscription.reasons().map(({ text }) => text).join('; ')}`)
+        }),
+      ])
+    } catch (error) {
+      await subscription.stop(0)
+      throw error
+    } finally {
+      expired.abort()
+    }
+    return { definition, subscription }
+  }
+  const start = async (...consumers: readonly Consumer[]): Promise<readonly Subscription[]> => {
+    if (stopped) throw new PolybusError('CLOSED', 'The bus is stopped: it starts no consumers.')
+    const definitions = consumers.map((value) => {
+      const definition = value?.['~run'] as ConsumerDefinition | undefined
+      if (!definition?.channel) throw invalid('start()', `expected consumers made with consumer(…), got ${show(value)}.`)
+      return definition
+    })
+    for (const [index, definition] of definitions.entries()) {
+      const name = nameOf(definition)
+      const other = running.get(name)
+      if ((other && !other.subscription.stopped) || starting.has(name) || definitions.some((candidate, at) => at < index && nameOf(candidate) === name))
+        throw new PolybusError('DUPLICATE_CONSUMER', `This bus already runs a consumer for channel '${definition.channel.spec.name}' and group '${definition.group}'. Raise its concurrency, or use another group.`)
+    }
+    for (const definition of definitions) starting.add(nameOf(definition))
+    try {
+      const results = await Promise.allSettled(definitions.map(startOne))
+      const started = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+      const failure = results.find((result) => result.status === 'rejected')
+      if (failure || stopped) {
+        // All or none.
+        await Promise.all(started.map(({ subscription }) => subscription.stop(settings.graceMs)))
+        throw failure ? failure.reason : new PolybusError('CLOSED', 'The bus was stopped meanwhile.')
+      }
+      for (const entry of started) running.set(nameOf(entry.definition), entry)
+      return started.map(({ subscription }) => ({ pause: subscription.pause, resume: subscription.resume, stop: () => subscription.stop(settings.graceMs) }))
+    } finally {
+      for (const definition of definitions) starting.delete(nameOf(definition))
+    }
+  }
+
+  // ---- ending
+  const graceOf = (given: { grace?: Duration } | undefined, where: string): number => {
+    if (given) checkKeys(given, ['grace'], where)
+    return given?.grace === undefined ? settings.graceMs : milliseconds(given.grace, `${where}.grace`)
+  }
+  const stop = async (graceMs: number): Promise<void> => {
+    await Promise.all([...running.values()].map(({ subscription }) => subscription.stop(graceMs)))
+  }
+  const close = async (graceMs: number): Promise<void> => {
+    const until = clock.now() + graceMs
+    await (stopped ??= stop(graceMs))
+    const over = new AbortController()
+    const timer = clock.timer(Math.max(0, until - clock.now()), () => over.abort())
+    await publisher.queue.close(over.signal)
+    timer.cancel()
+    watch?.cancel()
+    await supervisor.close()
+  }
+
+  const known = async (channel: AnyChannel, group: string): Promise<ChannelDefinition> => {
+    const definition = definitionOf(channel)
+    checkName(group, 'group')
+    await supervisor.ensure(definition)
+    return definition
+  }
+
+  return {
+    publish,
+    start,
+    subscribe: async (channel, group, run) => {
+      const [subscription] = await start(consumer(channel, group, run))
+      return subscription as Subscription
+    },
+    deadLetters: (channel, group) => {
+      checkName(group, 'group')
+      return createAdmin({ adapter, clock, publisher, ensure: supervisor.ensure, log }, definitionOf(channel), group) as never
+    },
+    async stats(channel, group): Promise<Stats> {
+      const definition = await known(channel, group)
+      if (!adapter.stats) return { backlog: null, inFlight: null, oldestAgeMs: null, deadLetters: null }
+      return adapter.stats.read(definition.spec, group, { signal: deadline(STATS_MS) })
+    },
+    async rewind(channel, group, given) {
+      const definition = await known(channel, group)
+      checkKeys(given, ['to', 'dedupe'], 'rewind()')
+      const target = rewindTarget(given.to)
+      if (given.dedupe !== 'keep' && given.dedupe !== 'forget') throw invalid('rewind().dedupe', `expected 'keep' or 'forget', got ${show(given.dedupe)}.`)
+      const capabilities = adapter.capabilities(definition.spec)
+      if (!adapter.rewind || !capabilities.rewind.includes(target.kind))
+        throw new PolybusError('UNSUPPORTED', `${adapter.name} cannot rewind to ${target.kind === 'time' ? 'a time' : `the ${target.kind}`}. Nearest: publish the messages again, or replay dead letters.`)
+      if (given.dedupe === 'forget') {
+        const consuming = running.get(`${definition.spec.name}/${group}`)?.definition
+        if (!consuming) throw invalid('rewind().dedupe', `'forget' needs the group's consumer on this bus, for its store.`)
+        if (consuming.store && !consuming.store.forget) throw new PolybusError('UNSUPPORTED', "The consumer's store cannot forget. Nearest: dedupe: 'keep', or a store with forget.")
+        await consuming.store?.forget?.(groupPrefix(definition.spec.name, group))
+      }
+      await adapter.rewind.rewind(definition.spec, group, target, { signal: deadline(STATS_MS) })
+    },
+    health(): Health {
+      const reasons = closed ? [{ down: true, text: 'the bus is closed' }] : [...supervisor.reasons(), ...[...running.values()].flatMap(({ subscription }) => subscription.reasons())]
+      return { status: reasons.some(({ down }) => down) ? 'down' : reasons.length > 0 ? 'degraded' : 'up', reasons: reasons.map(({ text }) => text) }
+    },
+    stop: async (given) => {
+      const graceMs = graceOf(given, 'stop()')
+      await (stopped ??= stop(graceMs))
+    },
+    close: async (given) => {
+      const graceMs = graceOf(given, 'close()')
+      await (closed ??= close(graceMs))
+    },
+    [Symbol.asyncDispose]: () => (closed ??= close(settings.graceMs)),
+  }
+
+  function deadline(ms: number): AbortSignal {
+    const abort = new AbortController()
+    clock.timer(ms, () => abort.abort(new PolybusError('CONNECTION_FAILED', `The broker did not answer within ${ms} ms.`)))
+    return abort.signal
+  }
+}
+
+const nameOf = (definition: ConsumerDefinition): string => `${definition.channel.spec.name}/${definition.group}`
+
+function definitionOf(channel: AnyChannel): ChannelDefinition {
+  const definition = (channel as AnyChannel | undefined)?.['~definition']
+  if (!definition) throw invalid('channel', `expected a channel made with channel(…), got ${show(channel)}.`)
+  return definition
+}
+
+function rewindTarget(to: unknown): RewindTarget {
+  if (to === 'beginning' || to === 'end') return { kind: to }
+  if (to instanceof Date && !Number.isNaN(to.getTime())) return { kind: 'time', time: to.getTime() }
+  if (typeof to === 'string' && to !== '') return { kind: 'position', position: to }
+  throw invalid('rewind().to', `expected 'beginning', 'end', a Date or a position, got ${show(to)}.`)
+}

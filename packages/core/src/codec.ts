@@ -1,0 +1,42 @@
+import { PolybusError } from './errors.ts'
+import { show } from './duration.ts'
+
+/** Turns values into bodies and back. `decode` throws on anything that `encode` could not have written. */
+export interface Codec {
+  readonly contentType: string
+  encode(value: unknown): Uint8Array
+  decode(body: Uint8Array): unknown
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** The default: JSON in UTF-8. Bytes that are no UTF-8 are refused, not replaced. */
+export const json: Codec = {
+  contentType: 'application/json',
+  encode(value) {
+    const text = JSON.stringify(value) as string | undefined
+    if (text === undefined) throw new PolybusError('UNSERIALISABLE', `JSON cannot write ${show(value)}.`)
+    return Buffer.from(text)
+  },
+  decode: (body) => JSON.parse(decoder.decode(body)) as unknown,
+}
+
+/** Text in UTF-8. */
+export const text: Codec = {
+  contentType: 'text/plain; charset=utf-8',
+  encode(value) {
+    if (typeof value !== 'string') throw new PolybusError('UNSERIALISABLE', `The text codec writes strings, not ${show(value)}.`)
+    return Buffer.from(value)
+  },
+  decode: (body) => decoder.decode(body),
+}
+
+/** Bytes as they are. They are copied both ways, so that nobody changes a message that is on its way. */
+export const bytes: Codec = {
+  contentType: 'application/octet-stream',
+  encode(value) {
+    if (!(value instanceof Uint8Array)) throw new PolybusError('UNSERIALISABLE', `The bytes codec writes a Uint8Array, not ${show(value)}.`)
+    return new Uint8Array(value)
+  },
+  decode: (body) => new Uint8Array(body),
+}

@@ -1,0 +1,44 @@
+// At most once: decode, acknowledge for good, then the handler, one attempt. What it throws is counted, never tried again.
+import type { Settlement } from '../adapter.ts'
+import type { BusEvent } from '../api.ts'
+import { isPromise } from '../schema.ts'
+import type { Attempt } from './attempt.ts'
+import type { AttemptResult } from './decide.ts'
+import type { Decoded } from './decode.ts'
+import { type Flight, onEnded } from './flight.ts'
+import type { Scheduler } from './scheduler.ts'
+
+export interface AtMostOnceSteps {
+  readonly attempt: Attempt
+  readonly scheduler: Scheduler
+  readonly settle: (settlement: Settlement) => void
+  /** What cannot be decoded goes the ordinary way, to the dead letters. */
+  readonly conclude: (result: AttemptResult) => void
+  readonly event: (kind: BusEvent['kind'], error?: unknown) => void
+  readonly ended: () => void
+}
+
+export function startAtMostOnce(flight: Flight, steps: AtMostOnceSteps): void {
+  const { attempt, scheduler, settle, conclude, event, ended } = steps
+  const finish = (result?: AttemptResult): void => {
+    if (result && result.kind !== 'done') event('failed', 'error' in result ? result.error : undefined)
+    scheduler.leaveKey(flight)
+    scheduler.leaveSlot()
+    ended()
+  }
+  const decided = (decoded: Decoded): void => {
+    if (!decoded.ok) return conclude({ kind: 'refused', reason: decoded.reason, error: decoded.error })
+    if (flight.state !== 'running') return finish()
+    onEnded(flight, (how) => {
+      // Not acknowledged: somebody else will get it.
+      if (how === 'lost') return finish()
+      const result = attempt.handle(flight, decoded.value)
+      if (isPromise(result)) void result.then(finish)
+      else finish(result)
+    })
+    settle({ token: flight.delivery.token, kind: 'ack' })
+  }
+  const decoded = attempt.decode(flight)
+  if (isPromise(decoded)) void decoded.then(decided)
+  else decided(decoded)
+}

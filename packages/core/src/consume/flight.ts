@@ -1,0 +1,82 @@
+// One delivery on its way through this process: its state, and the one function that changes it.
+import type { Delivery, Settlement } from '../adapter.ts'
+import type { Due } from '../deadlines.ts'
+import type { Progress } from './progress.ts'
+
+/**
+ * `queued` waits for its key and a slot, `running` is with the handler, `waiting` sits out a delay (a held retry, a postponed
+ * one, a settlement that failed), `settling` is with the broker, `gone` is settled, `lost` is no longer ours.
+ */
+export type FlightState = 'queued' | 'running' | 'waiting' | 'settling' | 'gone' | 'lost'
+export type FlightEvent = 'start' | 'wait' | 'requeue' | 'settle' | 'settled' | 'unsettled' | 'lose'
+
+const TABLE: { readonly [S in FlightState]: { readonly [E in FlightEvent]?: FlightState } } = {
+  queued: { start: 'running', wait: 'waiting', settle: 'settling', lose: 'lost' },
+  running: { wait: 'waiting', settle: 'settling', lose: 'lost' },
+  waiting: { requeue: 'queued', settle: 'settling', lose: 'lost' },
+  settling: { settled: 'gone', unsettled: 'waiting', lose: 'lost' },
+  gone: {},
+  lost: {},
+}
+
+/** The next state, or undefined where the event means nothing any more (a late one, after a loss say). */
+export const transition = (state: FlightState, event: FlightEvent): FlightState | undefined => TABLE[state][event]
+
+export interface Flight extends Due {
+  readonly delivery: Delivery
+  readonly key: string | undefined
+  readonly bytes: number
+  state: FlightState
+  /** It is the one of its key whose turn it is. */
+  hasKey: boolean
+  /** Its lane is about to move: it is given back instead of being tried again. */
+  revoked: boolean
+  /** The id that we gave a message that has none of its own. */
+  foreignId: string | undefined
+  /** What is known of earlier attempts. */
+  progress: Progress
+  /** When the lease ends, by our clock; Infinity where it follows the connection or the lane. */
+  leaseEndsAt: number
+  extending: boolean
+  /** Aborts what the handler does; made when somebody looks at the signal. */
+  abort: AbortController | undefined
+  /** Why it was aborted before anybody looked. */
+  abortReason: unknown
+  /** Ends a wait early. */
+  wake: (() => void) | undefined
+  /** What is to be done with the token, from the moment of deciding until the broker has it. */
+  settlement: Settlement | undefined
+  settleTries: number
+  /** Called once, when the flight is gone or lost. */
+  ended: ((how: 'gone' | 'lost') => void) | undefined
+}
+
+export function createFlight(delivery: Delivery, key: string | undefined, bytes: number, progress: Progress, leaseEndsAt: number): Flight {
+  return {
+    delivery, key, bytes, state: 'queued', hasKey: false, revoked: false, foreignId: undefined, progress, leaseEndsAt, extending: false, abort: undefined, abortReason: undefined,
+    wake: undefined, settlement: undefined, settleTries: 0, ended: undefined,
+    dueAt: 0, duePrevious: undefined, dueNext: undefined, dueListed: false,
+  }
+}
+
+export function abortFlight(flight: Flight, reason: unknown): void {
+  flight.abortReason ??= reason
+  flight.abort?.abort(flight.abortReason)
+}
+
+export function signalOf(flight: Flight): AbortSignal {
+  if (!flight.abort) {
+    flight.abort = new AbortController()
+    if (flight.abortReason !== undefined) flight.abort.abort(flight.abortReason)
+  }
+  return flight.abort.signal
+}
+
+/** Also runs this at the end. */
+export function onEnded(flight: Flight, run: (how: 'gone' | 'lost') => void): void {
+  const before = flight.ended
+  flight.ended = (how) => {
+    before?.(how)
+    run(how)
+  }
+}

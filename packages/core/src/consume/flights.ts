@@ -1,0 +1,216 @@
+// The one owner of tokens: nothing else settles or extends. It keeps the leases, sends settlements in batches, and repeats
+// what failed until the broker has it or the delivery is lost.
+import type { Delivery, Feed, Result, Settlement } from '../adapter.ts'
+import type { Clock } from '../clock.ts'
+import { createDeadlines } from '../deadlines.ts'
+import { asPolybusError, PolybusError } from '../errors.ts'
+import { abortFlight, createFlight, type Flight, type FlightEvent, type FlightState, transition } from './flight.ts'
+import type { Progress } from './progress.ts'
+
+export interface FlightsOptions {
+  readonly clock: Clock
+  readonly feed: Feed
+  readonly renewable: boolean
+  readonly settlesAtOnce?: number
+  /** A settlement was refused; it is repeated. Undefined: the last one worked again. */
+  readonly onTrouble: (error: PolybusError | undefined) => void
+  readonly onLost: (flight: Flight, before: FlightState, reason: PolybusError) => void
+}
+
+export interface Flights {
+  accept(delivery: Delivery, key: string | undefined, bytes: number, progress: Progress): Flight
+  /** False where the event came too late. */
+  apply(flight: Flight, event: FlightEvent): boolean
+  /** Runs after the delay, or as soon as it is woken by a stop. */
+  wait(flight: Flight, delayMs: number, resume: () => void): void
+  settle(flight: Flight, settlement: Settlement): void
+  lose(tokens: readonly unknown[], reason: PolybusError): void
+  loseAll(reason: PolybusError): void
+  of(token: unknown): Flight | undefined
+  all(): Iterable<Flight>
+  readonly size: number
+  readonly bytes: number
+}
+
+const SETTLES_AT_ONCE = 4
+const BATCH = 1000
+const RETRY_FIRST_MS = 50
+const RETRY_MAX_MS = 5000
+/** A lease is renewed when a third of it is over, so that two renewals may fail. */
+const RENEW_AFTER = 1 / 3
+
+export function createFlights(options: FlightsOptions): Flights {
+  const { clock, feed } = options
+  const extend = options.renewable && feed.extend ? feed.extend.bind(feed) : undefined
+  const flights = new Map<unknown, Flight>()
+  const call = { signal: new AbortController().signal }
+  let outbox: Flight[] = []
+  let underWay = 0
+  let flushing = false
+  let bytes = 0
+  let troubled = false
+  let renewals: Flight[] = []
+
+  // ---- leases
+  const wheel = createDeadlines<Flight>(clock, (flight) => {
+    if (flight.leaseEndsAt <= clock.now()) return lost(flight, new PolybusError('LEASE_LOST', 'The lease ran out before it could be renewed.'))
+    if (renewals.length === 0) queueMicrotask(renew)
+    renewals.push(flight)
+  })
+  const watch = (flight: Flight): void => {
+    if (flight.leaseEndsAt === Infinity) return
+    const left = flight.leaseEndsAt - clock.now()
+    wheel.add(flight, extend ? clock.now() + left * RENEW_AFTER : flight.leaseEndsAt)
+  }
+  const renew = (): void => {
+    const batch = renewals.filter((flight) => flight.state !== 'settling' && flight.state !== 'gone' && flight.state !== 'lost')
+    renewals = []
+    if (!extend || batch.length === 0) return
+    for (const flight of batch) flight.extending = true
+    extend(batch.map(({ delivery }) => delivery.token), call)
+      .catch((error: unknown) => batch.map((): Result<number> => ({ ok: false, error: asPolybusError(error, 'CONNECTION_FAILED') })))
+      .then((results) => {
+        for (const [index, flight] of batch.entries()) renewed(flight, results[index])
+        flush()
+      })
+      .catch(options.onTrouble as (error: unknown) => void)
+  }
+  const renewed = (flight: Flight, result: Result<number> | undefined): void => {
+    flight.extending = false
+    // Settled meanwhile: the answer means nothing, and the settlement has waited for it.
+    if (flight.state === 'settling') return void outbox.push(flight)
+    if (flight.state === 'gone' || flight.state === 'lost') return
+    if (result?.ok) flight.leaseEndsAt = clock.now() + result.value
+    else if (result && result.error.code === 'LEASE_LOST') return lost(flight, result.error)
+    watch(flight)
+  }
+
+  // ---- endings
+  const end = (flight: Flight, how: 'gone' | 'lost'): void => {
+    wheel.remove(flight)
+    if (flights.delete(flight.delivery.token)) bytes -= flight.bytes
+    const { ended, wake } = flight
+    flight.ended = flight.wake = undefined
+    if (how === 'lost') wake?.()
+    ended?.(how)
+  }
+  const lost = (flight: Flight, reason: PolybusError): void => {
+    const before = flight.state
+    if (!apply(flight, 'lose')) return
+    abortFlight(flight, reason)
+    end(flight, 'lost')
+    options.onLost(flight, before, reason)
+  }
+  const apply = (flight: Flight, event: FlightEvent): boolean => {
+    const next = transition(flight.state, event)
+    if (next === undefined) return false
+    flight.state = next
+    return true
+  }
+
+  // ---- settlements
+  const flush = (): void => {
+    if (flushing || outbox.length === 0 || underWay >= SETTLES_AT_ONCE) return
+    flushing = true
+    queueMicrotask(() => {
+      flushing = false
+      while (outbox.length > 0 && underWay < (options.settlesAtOnce ?? SETTLES_AT_ONCE)) {
+        const batch = (outbox.length <= BATCH ? outbox : outbox.slice(0, BATCH)).filter(({ state }) => state === 'settling')
+        outbox = outbox.length <= BATCH ? [] : outbox.slice(BATCH)
+        if (batch.length === 0) continue
+        underWay++
+        void settleBatch(batch)
+      }
+    })
+  }
+  const settleBatch = async (batch: Flight[]): Promise<void> => {
+    let results: readonly Result<void>[] | undefined
+    let failure: PolybusError | undefined
+    try {
+      results = await feed.settle(batch.map(({ settlement }) => settlement as Settlement), call)
+    } catch (error) {
+      failure = asPolybusError(error, 'CONNECTION_FAILED')
+    }
+    underWay--
+    let trouble = failure
+    for (let index = 0; index < batch.length; index++) {
+      const flight = batch[index] as Flight
+      const result = results?.[index]
+      if (result?.ok) {
+        if (apply(flight, 'settled')) end(flight, 'gone')
+        continue
+      }
+      const error = result?.error ?? failure ?? new PolybusError('CONNECTION_FAILED', 'The adapter gave no result for a settlement.')
+      if (error.code === 'LEASE_LOST') lost(flight, error)
+      else {
+        trouble = error
+        again(flight)
+      }
+    }
+    if (trouble || troubled) options.onTrouble(trouble)
+    troubled = trouble !== undefined
+    flush()
+  }
+  /** The source stays unsettled: lease renewed, and once more after a while. */
+  const again = (flight: Flight): void => {
+    if (!apply(flight, 'unsettled')) return
+    flight.settleTries++
+    watch(flight)
+    const delayMs = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(flight.settleTries - 1, 10)) * (0.5 + Math.random() / 2)
+    wait(flight, delayMs, () => settle(flight, flight.settlement as Settlement))
+  }
+  const settle = (flight: Flight, settlement: Settlement): void => {
+    if (!apply(flight, 'settle')) return
+    flight.settlement = settlement
+    flight.wake = undefined
+    wheel.remove(flight)
+    if (flight.extending) return
+    outbox.push(flight)
+    flush()
+  }
+  const wait = (flight: Flight, delayMs: number, resume: () => void): void => {
+    const timer = clock.timer(delayMs, () => wake())
+    const wake = (): void => {
+      timer.cancel()
+      if (flight.wake !== wake) return
+      flight.wake = undefined
+      if (flight.state === 'waiting') resume()
+    }
+    flight.wake = wake
+  }
+
+  return {
+    accept(delivery, key, size, progress) {
+      const now = clock.now()
+      const flight = createFlight(delivery, key, size, progress, delivery.leaseMs === null ? Infinity : now + delivery.leaseMs)
+      // The broker gave it again although we hold it: the older one is no longer ours.
+      const held = flights.get(delivery.token)
+      if (held) lost(held, new PolybusError('LEASE_LOST', 'The broker handed the delivery out again.'))
+      flights.set(delivery.token, flight)
+      bytes += size
+      if (flight.leaseEndsAt <= now) lost(flight, new PolybusError('LEASE_LOST', 'The lease was over when the delivery arrived.'))
+      else watch(flight)
+      return flight
+    },
+    apply,
+    wait,
+    settle,
+    lose(tokens, reason) {
+      for (const token of tokens) {
+        const flight = flights.get(token)
+        if (flight) lost(flight, reason)
+      }
+    },
+    loseAll(reason) {
+      for (const flight of [...flights.values()]) lost(flight, reason)
+    },
+    of: (token) => flights.get(token),
+    all: () => flights.values(),
+    get size() {
+      return flights.size
+    },
+    get bytes() {
+      return bytes
+    },
+  }
+}

@@ -1,0 +1,99 @@
+// From a consumer's value to a running subscription: defaults, the rules of what exists, and the stages put together.
+import type { Adapter, Capabilities } from '../adapter.ts'
+import type { BusEvent, Publish } from '../api.ts'
+import type { Clock } from '../clock.ts'
+import type { PolybusError } from '../errors.ts'
+import { describeError } from '../errors.ts'
+import { groupPrefix } from '../idempotency.ts'
+import type { Message } from '../message.ts'
+import { refuseUnsupported } from '../rules.ts'
+import { DEFAULTS, type Settings } from '../settings.ts'
+import { createAttempt } from './attempt.ts'
+import { createBatch } from './batch.ts'
+import { compose, type Invoke } from './compose.ts'
+import type { AnyStore, ConsumerDefinition } from './consumer.ts'
+import { createDecode } from './decode.ts'
+import { createClaims, createTransactions, type Deduplicate } from './deduplicate.ts'
+import { heldBelowMs } from './delay.ts'
+import type { RetryPolicy } from './retry.ts'
+import { createSubscription, type Link, type RunningSubscription } from './subscription.ts'
+import { createTimeouts } from './timeout.ts'
+
+export interface RunOptions {
+  readonly adapter: Adapter
+  readonly clock: Clock
+  readonly settings: Settings
+  readonly capabilities: Capabilities
+  readonly link: Link
+  readonly emit: (event: BusEvent) => void
+  readonly publishFrom: (message: Message) => Publish
+  readonly delayMs: (delayMs: number) => number
+}
+
+const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024
+
+export function runConsumer(definition: ConsumerDefinition, options: RunOptions): RunningSubscription {
+  const { adapter, clock, settings, capabilities } = options
+  const { channel, group, run, store } = definition
+  const { name, keyed } = channel.spec
+  const atMostOnce = definition.delivery === 'at-most-once'
+  const retry: RetryPolicy = atMostOnce && !definition.retry ? { ...settings.retry, attempts: 1, rules: [] } : (definition.retry ?? settings.retry)
+  const timeoutMs = definition.timeoutMs ?? settings.timeoutMs
+  refuseUnsupported(adapter.name, `${name}/${group}`, {
+    delivery: definition.delivery, store: store?.kind ?? 'none', keyed, batch: run.kind === 'batch', wait: retry.wait, from: definition.from,
+    retries: definition.retry !== undefined && definition.retry.attempts > 1, timeoutMs, heldMs: heldMs(retry, timeoutMs), capabilities,
+  })
+  if (definition.from === undefined && !capabilities.from.includes('beginning') && !channel.spec.groups.includes(group))
+    settings.log.warn({ channel: name, group, adapter: adapter.name }, 'the broker keeps no history: the group gets what is published from now on. Declare it on the channel to have what comes before its first run')
+
+  const concurrency = definition.concurrency ?? settings.concurrency ?? (run.kind === 'batch' ? DEFAULTS.batchConcurrency : DEFAULTS.concurrency)
+  const slots = run.kind === 'batch' ? concurrency * run.max : concurrency
+  const handler: Invoke = run.kind === 'batch' ? createBatch({ clock, max: run.max, waitMs: run.waitMs, concurrency, handler: run.handler }) : run.handler
+  const timeouts = createTimeouts(clock, timeoutMs + (run.kind === 'batch' ? run.waitMs : 0))
+  const onTrouble = (error: PolybusError): void => settings.log.warn({ channel: name, group, err: describeError(error) }, 'the idempotency store failed')
+  const most = Math.max(retry.attempts, ...retry.rules.map((rule) => rule.attempts))
+
+  return createSubscription({
+    adapter,
+    clock,
+    definition,
+    capabilities,
+    concurrency: slots,
+    // Enough ahead that handlers never wait for a round trip, and no more.
+    maxInFlight: run.kind === 'batch' ? slots * 2 : Math.min(Math.max(slots * 16, 64), Math.max(2000, slots * 2)),
+    maxBytes: MAX_BYTES_IN_FLIGHT,
+    from: definition.from ?? (capabilities.from.includes('beginning') ? 'beginning' : 'end'),
+    policy: {
+      retry,
+      wait: retry.wait ?? (keyed || capabilities.delay.kind === 'none' ? 'held' : 'released'),
+      deadLetter: definition.deadLetter,
+      heldBelowMs: heldBelowMs(capabilities.delay),
+      delayMs: options.delayMs,
+    },
+    attempt: createAttempt({
+      decode: createDecode(channel),
+      deduplicate: deduplication(store, clock, onTrouble),
+      idempotencyKey: definition.idempotencyKey,
+      keyPrefix: groupPrefix(name, group),
+      timeouts,
+      invoke: compose([...settings.use, ...definition.use], handler),
+      shared: { channel: name, group, attempts: retry.attempts, log: settings.log, publishFrom: options.publishFrom },
+      trace: settings.trace.attempt,
+      deliveryLimit: capabilities.crashGuard === null ? null : most + capabilities.crashGuard,
+    }),
+    overdue: () => timeouts.overdue,
+    link: options.link,
+    log: settings.log,
+    emit: options.emit,
+  })
+}
+
+const deduplication = (store: AnyStore | undefined, clock: Clock, onTrouble: (error: PolybusError) => void): Deduplicate | undefined =>
+  store === undefined ? undefined : store.kind === 'claim' ? createClaims(store, { clock, onTrouble }) : createTransactions(store)
+
+/** All attempts but the first with all waits between them; the sum stops being exact where it is out of all reason anyway. */
+function heldMs(retry: RetryPolicy, timeoutMs: number): number {
+  let sum = 0
+  for (let attempt = 1; attempt < Math.min(retry.attempts, 1000); attempt++) sum += retry.backoff.delayMs(attempt) + timeoutMs
+  return sum
+}

@@ -1,0 +1,126 @@
+// List, replay, edit and discard, the same on every broker that lets one look.
+import type { Adapter, BrowseSession, Capabilities, RawDeadLetter } from '../adapter.ts'
+import type { DeadLetter, DeadLetters, Logger, Selection } from '../api.ts'
+import type { ChannelDefinition } from '../channel.ts'
+import { type Clock, sleep } from '../clock.ts'
+import { createDecode } from '../consume/decode.ts'
+import { LADDER_MS } from '../consume/delay.ts'
+import { readProgress } from '../consume/progress.ts'
+import { describeError, PolybusError } from '../errors.ts'
+import type { MaybePromise } from '../idempotency.ts'
+import { checkKeys, invalid } from '../options.ts'
+import type { Publisher } from '../publish/publisher.ts'
+import { matches, readLetter, replayed } from './letter.ts'
+import { show } from '../duration.ts'
+
+export interface AdminOptions {
+  readonly adapter: Adapter
+  readonly clock: Clock
+  readonly publisher: Publisher
+  readonly ensure: (channel: ChannelDefinition) => MaybePromise<Capabilities>
+  readonly log: Logger
+}
+
+const PAGE = 100
+const SELECTION = ['ids', 'reason', 'errorName', 'key', 'since', 'until']
+
+export function createAdmin(options: AdminOptions, channel: ChannelDefinition, group: string): DeadLetters<unknown, unknown> {
+  const { adapter, clock, publisher, log } = options
+  const { name } = channel.spec
+  const decode = createDecode(channel)
+  const never = new AbortController().signal
+
+  const open = async (signal: AbortSignal): Promise<BrowseSession> => {
+    const capabilities = await options.ensure(channel)
+    if (!adapter.browse || capabilities.browse === 'none') throw new PolybusError('UNSUPPORTED', `${adapter.name} cannot show the dead letters of '${name}/${group}'. Nearest: the broker's own tools.`)
+    return adapter.browse.open(channel.spec, group, { signal })
+  }
+  const check = (selection: Selection, where: string): void => {
+    checkKeys(selection, SELECTION, where)
+    if ('ids' in selection && !Array.isArray(selection.ids)) throw invalid(`${where}.ids`, `expected an array of ids, got ${show(selection.ids)}.`)
+    for (const field of ['since', 'until'] as const) {
+      const value = (selection as { since?: unknown; until?: unknown })[field]
+      if (value !== undefined && !(value instanceof Date && !Number.isNaN(value.getTime()))) throw invalid(`${where}.${field}`, `expected a valid Date, got ${show(value)}.`)
+    }
+  }
+
+  async function* walk(session: BrowseSession, selection: Selection, signal: AbortSignal): AsyncGenerator<{ raw: RawDeadLetter; letter: DeadLetter<unknown> }> {
+    for (;;) {
+      const page = await session.next(PAGE, { signal })
+      if (page.length === 0) return
+      for (const raw of page) {
+        if (signal.aborted) throw new PolybusError('ABORTED', undefined, { cause: signal.reason })
+        const letter = await readLetter(raw, decode)
+        if (matches(letter, selection)) yield { raw, letter }
+      }
+    }
+  }
+
+  /** Does something with each letter that is selected now, and then takes it off. */
+  const each = async (selection: Selection, signal: AbortSignal, act: (raw: RawDeadLetter, letter: DeadLetter<unknown>) => Promise<void>): Promise<{ done: number; failed: number }> => {
+    const session = await open(signal)
+    let done = 0
+    let failed = 0
+    // A letter that comes back while we are at it has been replayed once more: it is left for the next time.
+    const seen = new Map<string, number>()
+    try {
+      for await (const { raw, letter } of walk(session, selection, signal)) {
+        const { replays } = readProgress(raw.message)
+        const before = seen.get(letter.id)
+        if (before !== undefined && replays > before) continue
+        seen.set(letter.id, replays)
+        try {
+          await act(raw, letter)
+          const [result] = await session.remove([raw.position], { signal: never })
+          if (result && !result.ok) throw result.error
+          done++
+        } catch (error) {
+          if (signal.aborted) throw error
+          failed++
+          log.warn({ channel: name, group, id: letter.id, err: describeError(error) }, 'a dead letter was left where it is')
+        }
+      }
+    } finally {
+      await session.close()
+    }
+    if ('ids' in selection) failed += selection.ids.filter((id) => !seen.has(id)).length
+    return { done, failed }
+  }
+
+  return {
+    async *list(selection = {}) {
+      check(selection, 'list()')
+      const session = await open(never)
+      try {
+        for await (const { letter } of walk(session, selection, never)) yield letter
+      } finally {
+        await session.close()
+      }
+    },
+    async replay(selection, given = {}) {
+      check(selection, 'replay()')
+      checkKeys(given, ['edit', 'perSecond', 'signal'], 'replay()')
+      const { edit, perSecond, signal = never } = given
+      if (perSecond !== undefined && !(perSecond > 0)) throw invalid('replay().perSecond', `expected a number above 0, got ${show(perSecond)}.`)
+      const { delay } = await options.ensure(channel)
+      const delayMs = delay.kind === 'ladder' ? (LADDER_MS.at(-1) as number) : 0
+      let next = clock.now()
+      return each(selection, signal, async (raw, letter) => {
+        if (perSecond !== undefined) {
+          await sleep(clock, next - clock.now(), signal)
+          next = Math.max(next, clock.now()) + 1000 / perSecond
+        }
+        let message = replayed(raw.message)
+        if (edit) {
+          const value = edit(letter.value, letter)
+          message = { ...message, body: await publisher.encode(channel, value), type: channel.type(value), key: channel.key ? channel.key(value) : message.key, contentType: channel.codec.contentType }
+        }
+        await publisher.send(message, { kind: 'group', channel: name, group, delayMs }, given.signal)
+      })
+    },
+    async discard(selection) {
+      check(selection, 'discard()')
+      return each(selection, never, () => Promise.resolve())
+    },
+  }
+}

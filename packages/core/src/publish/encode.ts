@@ -1,0 +1,88 @@
+// From a value to a body: validate, strip what the schema strips, encode, and prove that it can be read back.
+import type { ChannelDefinition } from '../channel.ts'
+import { json } from '../codec.ts'
+import { asPolybusError, describeError, PolybusError } from '../errors.ts'
+import type { MaybePromise } from '../idempotency.ts'
+import { describeIssues, type Findings, inspect, isPromise, sameData, strip, validate, type Validated } from '../schema.ts'
+
+export type Encode = (value: unknown) => MaybePromise<Uint8Array>
+
+/**
+ * The wire carries the encoded input, never the output: encoding the output would transform twice. The first value of a
+ * channel, and every one that JSON might write as something else, is decoded again before it leaves.
+ */
+export function createEncode(channel: ChannelDefinition): Encode {
+  const { schema, codec, variants, spec } = channel
+  let proven = false
+  const findings: Findings = { extra: false, exotic: false }
+
+  const accept = (result: Validated): unknown => {
+    if (result.issues) throw new PolybusError('INVALID_MESSAGE', `Channel '${spec.name}' refuses the value: ${describeIssues(result.issues)}.`, { sent: 'no' })
+    return result.value
+  }
+  const encode = (value: unknown): Uint8Array => {
+    try {
+      return codec.encode(variants ? (value as { data: unknown }).data : value)
+    } catch (error) {
+      if (holdsBigint(value)) throw notReversible(spec.name, 'it holds a bigint', error)
+      throw new PolybusError('UNSERIALISABLE', `Channel '${spec.name}': ${codec.contentType} cannot write the value: ${describeError(error).message}`, { cause: error, sent: 'no' })
+    }
+  }
+  const prove = (value: unknown, output: unknown, body: Uint8Array): MaybePromise<Uint8Array> => {
+    let data: unknown
+    try {
+      data = codec.decode(body)
+    } catch (error) {
+      throw notReversible(spec.name, `the codec cannot read its own bytes (${describeError(error).message})`, error)
+    }
+    const decoded = variants ? { type: (value as { type: string }).type, data } : data
+    const check = (result: Validated): Uint8Array => {
+      if (result.issues) throw notReversible(spec.name, `read back, the schema refuses it (${describeIssues(result.issues)})`)
+      if (!sameData(decoded, value) && !sameData(result.value, output)) throw notReversible(spec.name, 'read back, it is another value (a Date, Map, NaN or class instance, say)')
+      proven = true
+      return body
+    }
+    const result = validate(schema, decoded)
+    return isPromise(result) ? result.then(check) : check(result)
+  }
+  const encodeValidated = (value: unknown, output: unknown): MaybePromise<Uint8Array> => {
+    findings.extra = findings.exotic = false
+    inspect(value, output, findings)
+    const exotic = findings.exotic && codec === json
+    if (findings.extra) {
+      const stripped = strip(value, output)
+      const again = validate(schema, stripped)
+      // A transform may need the very keys that its result lacks: then the value goes as it is.
+      const choose = (result: Validated): MaybePromise<Uint8Array> => {
+        const kept = !result.issues && sameData(result.value, output) ? stripped : value
+        const body = encode(kept)
+        return proven && !exotic ? body : prove(kept, output, body)
+      }
+      return isPromise(again) ? again.then(choose) : choose(again)
+    }
+    const body = encode(value)
+    return proven && !exotic ? body : prove(value, output, body)
+  }
+
+  return (value) => {
+    let result: MaybePromise<Validated>
+    try {
+      result = validate(schema, value)
+    } catch (error) {
+      throw asPolybusError(error, 'INVALID_MESSAGE', { sent: 'no' })
+    }
+    return isPromise(result) ? result.then((settled) => encodeValidated(value, accept(settled))) : encodeValidated(value, accept(result))
+  }
+}
+
+const notReversible = (channel: string, why: string, cause?: unknown): PolybusError =>
+  new PolybusError(
+    'SCHEMA_NOT_REVERSIBLE',
+    `Channel '${channel}' cannot carry the value: ${why}. Publish what survives the codec (an ISO text for a Date, a string for a bigint), let the schema turn it into the rich type, or give the channel a codec that can write it.`,
+    { cause, sent: 'no' },
+  )
+
+function holdsBigint(value: unknown, depth = 0): boolean {
+  if (typeof value === 'bigint') return true
+  return typeof value === 'object' && value !== null && depth < 20 && Object.values(value).some((item) => holdsBigint(item, depth + 1))
+}

@@ -1,0 +1,214 @@
+// connect -> topology -> ready, again after every failure. It owns the generation number: what carries an older one is stale.
+import type { Adapter, Capabilities, ConnectCall, Hazard } from './adapter.ts'
+import type { ChannelDefinition } from './channel.ts'
+import type { Clock } from './clock.ts'
+import type { Logger } from './api.ts'
+import { sleep } from './clock.ts'
+import { asPolybusError, describeError, PolybusError } from './errors.ts'
+import type { MaybePromise } from './idempotency.ts'
+
+export interface SupervisorOptions {
+  readonly adapter: Adapter
+  readonly clock: Clock
+  readonly call: Omit<ConnectCall, 'signal'>
+  readonly connectTimeoutMs: number
+  readonly strict: boolean
+  readonly log: Logger
+  readonly onUp: (up: boolean) => void
+  readonly onReconnect: (error: PolybusError) => void
+}
+
+export interface Supervisor {
+  connect(): Promise<void>
+  up(signal: AbortSignal): Promise<number | undefined>
+  broken(error: PolybusError, generation: number): void
+  /** Topology, capabilities and hazards of a channel: at its first use, and after each reconnect. */
+  ensure(channel: ChannelDefinition): MaybePromise<Capabilities>
+  reasons(): readonly { readonly down: boolean; readonly text: string }[]
+  readonly generation: number
+  close(): Promise<void>
+}
+
+interface ChannelState {
+  capabilities: Capabilities | undefined
+  ensuring: Promise<Capabilities> | undefined
+  hazards: readonly Hazard[]
+  error: PolybusError | undefined
+}
+
+const RETRY_FIRST_MS = 50
+/** Consuming resumes within 5 s of a broker's return. */
+const RETRY_MAX_MS = 2000
+const ATTEMPT_MS = 10_000
+const CLOSE_MS = 5000
+
+export function createSupervisor(options: SupervisorOptions): Supervisor {
+  const { adapter, clock, log } = options
+  const closing = new AbortController()
+  const channels = new Map<ChannelDefinition, ChannelState>()
+  let state: 'connecting' | 'up' | 'down' | 'closed' = 'connecting'
+  let generation = 0
+  let lastError: PolybusError | undefined
+  let waiters: (() => void)[] = []
+
+  /** One call of the adapter that ends at its deadline, whatever the adapter does. */
+  const within = async <T>(ms: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    const abort = new AbortController()
+    const stop = (): void => abort.abort(closing.signal.reason)
+    closing.signal.addEventListener('abort', stop)
+    const timer = clock.timer(ms, () => abort.abort(new PolybusError('CONNECTION_FAILED', `The broker did not answer within ${ms} ms.`)))
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        abort.signal.addEventListener('abort', () => reject(abort.signal.reason as Error), { once: true })
+        if (closing.signal.aborted) stop()
+        else run(abort.signal).then(resolve, reject)
+      })
+    } finally {
+      timer.cancel()
+      closing.signal.removeEventListener('abort', stop)
+    }
+  }
+  const backoffMs = (failures: number): number => (failures === 0 ? 0 : Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(failures - 1, 10)) * (0.5 + Math.random() / 2))
+
+  const rise = (): void => {
+    state = 'up'
+    generation++
+    lastError = undefined
+    const woken = waiters
+    waiters = []
+    for (const wake of woken) wake()
+    options.onUp(true)
+  }
+
+  const connect = async (): Promise<void> => {
+    const deadline = clock.now() + options.connectTimeoutMs
+    for (let failures = 0; ; failures++) {
+      const left = deadline - clock.now()
+      try {
+        if (left <= 0) throw new PolybusError('CONNECT_TIMEOUT', `${adapter.name} could not be reached within ${options.connectTimeoutMs} ms.${lastError ? ` Last: ${lastError.message}` : ''}`, { cause: lastError })
+        await within(left, (signal) => adapter.connect({ ...options.call, signal }))
+        return rise()
+      } catch (error) {
+        lastError = asPolybusError(error, 'CONNECTION_FAILED')
+        if (!lastError.retryable || lastError.code === 'CONNECT_TIMEOUT') throw lastError
+        await sleep(clock, Math.min(backoffMs(failures + 1), Math.max(0, deadline - clock.now())), closing.signal)
+        if (closing.signal.aborted) throw lastError
+      }
+    }
+  }
+
+  const recover = async (): Promise<void> => {
+    for (let failures = 0; !closing.signal.aborted; failures++) {
+      await sleep(clock, backoffMs(failures), closing.signal)
+      try {
+        await within(ATTEMPT_MS, (signal) => adapter.connect({ ...options.call, signal }))
+        break
+      } catch (error) {
+        lastError = asPolybusError(error, 'CONNECTION_FAILED')
+        log.warn({ adapter: adapter.name, failures: failures + 1, err: describeError(error) }, 'the broker cannot be reached')
+      }
+    }
+    // One channel that cannot be set up must not hold the others.
+    for (const [channel, known] of channels) {
+      if (closing.signal.aborted) return
+      await setUp(channel, known).catch((error: unknown) => log.error({ channel: channel.spec.name, err: describeError(error) }, 'the channel could not be set up again'))
+    }
+    if (!closing.signal.aborted) rise()
+  }
+
+  const setUp = async (channel: ChannelDefinition, known: ChannelState): Promise<Capabilities> => {
+    try {
+      const { topology } = adapter
+      if (topology && options.call.topology !== 'none') {
+        await within(ATTEMPT_MS, async (signal) => {
+          const { changes, conflicts } = await topology.plan([channel.spec], { signal })
+          const list = (items: readonly { readonly text: string }[]): string => items.map(({ text }) => text).join('; ')
+          if (conflicts.length > 0) throw new PolybusError('TOPOLOGY_CONFLICT', `Channel '${channel.spec.name}': ${list(conflicts)}.`)
+          if (changes.length > 0 && options.call.topology === 'verify') throw new PolybusError('TOPOLOGY_MISSING', `Channel '${channel.spec.name}' needs what may not be created (topology: 'verify'): ${list(changes)}.`)
+          if (changes.length > 0) await topology.apply(changes, { signal })
+        })
+      }
+      const capabilities = adapter.capabilities(channel.spec)
+      const hazards = adapter.hazards ? await within(ATTEMPT_MS, (signal) => adapter.hazards?.(channel.spec, { signal }) ?? Promise.resolve([])) : []
+      for (const { kind, text } of hazards) if (!known.hazards.some((other) => other.kind === kind)) log.warn({ channel: channel.spec.name, hazard: kind }, text)
+      known.hazards = hazards
+      if (options.strict && hazards.length > 0) throw new PolybusError('HAZARD', `Channel '${channel.spec.name}' on ${adapter.name}: ${hazards.map(({ text }) => text).join('; ')}. Mend it on the server, or set durability: 'report'.`)
+      known.error = undefined
+      known.capabilities = capabilities
+      return capabilities
+    } catch (error) {
+      known.capabilities = undefined
+      known.error = asPolybusError(error, 'CONNECTION_FAILED')
+      throw known.error
+    }
+  }
+
+  const up = (signal: AbortSignal): Promise<number | undefined> => {
+    if (signal.aborted || state === 'closed') return Promise.resolve(undefined)
+    if (state === 'up') return Promise.resolve(generation)
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        signal.removeEventListener('abort', wake)
+        resolve(state === 'up' ? generation : undefined)
+      }
+      waiters.push(wake)
+      signal.addEventListener('abort', wake)
+    })
+  }
+  const broken = (error: PolybusError, of: number): void => {
+    if (of !== generation || state !== 'up') return
+    state = 'down'
+    lastError = error
+    options.onUp(false)
+    options.onReconnect(error)
+    recover().catch((cause: unknown) => log.error({ err: describeError(cause) }, 'a bug in Polybus: recovering failed'))
+  }
+
+  const first = async (channel: ChannelDefinition, known: ChannelState): Promise<Capabilities> => {
+    try {
+      const at = await up(closing.signal)
+      if (at === undefined) throw new PolybusError('CLOSED', 'The bus is closed.', { sent: 'no' })
+      return await setUp(channel, known).catch((error: PolybusError) => {
+        if (error.code === 'CONNECTION_FAILED') broken(error, at)
+        // Nothing of a message was sent yet.
+        throw new PolybusError(error.code, error.message, { cause: error, sent: 'no', retryable: error.retryable })
+      })
+    } finally {
+      known.ensuring = undefined
+    }
+  }
+
+  return {
+    connect,
+    up,
+    broken,
+    ensure(channel) {
+      let known = channels.get(channel)
+      if (!known) channels.set(channel, (known = { capabilities: undefined, ensuring: undefined, hazards: [], error: undefined }))
+      if (known.capabilities) return known.capabilities
+      if (!known.ensuring) {
+        known.ensuring = first(channel, known)
+        known.ensuring.catch(() => {})
+      }
+      return known.ensuring
+    },
+    reasons() {
+      const reasons: { down: boolean; text: string }[] = []
+      if (state === 'down' || state === 'connecting') reasons.push({ down: true, text: `${adapter.name}: disconnected${lastError ? `: ${lastError.message}` : ''}` })
+      for (const [channel, { error, hazards }] of channels) {
+        if (error) reasons.push({ down: false, text: `channel '${channel.spec.name}': ${error.message}` })
+        for (const { text } of hazards) reasons.push({ down: false, text: `channel '${channel.spec.name}': ${text}` })
+      }
+      return reasons
+    },
+    get generation() {
+      return generation
+    },
+    async close() {
+      state = 'closed'
+      closing.abort(new PolybusError('CLOSED', 'The bus is closed.'))
+      for (const wake of waiters.splice(0)) wake()
+      await Promise.race([adapter.close(), sleep(clock, CLOSE_MS)])
+    },
+  }
+}
