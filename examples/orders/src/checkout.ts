@@ -1,0 +1,28 @@
+// The customers at the checkout: each publishes an order and waits until the broker has it.
+import type { Bus } from 'polybus'
+import type { BrokerAccess } from './foreign.ts'
+import type { Ledger } from './ledger.ts'
+import { isRepeated, MALFORMED } from './life.ts'
+import type { Purchase } from './purchases.ts'
+import { orders } from './shop.ts'
+
+/** Publishes under way. */
+const AT_ONCE = 200
+
+/** Publishes every purchase once, in order, with its number as the message's id, and lets life happen. */
+export async function checkout(bus: Bus, purchases: Purchase[], ledger: Ledger, side: BrokerAccess): Promise<void> {
+  // Whoever is free serves the next in line. Polybus keeps the order of the calls of `publish`, key by key.
+  const line = purchases.entries()
+  const third = Math.max(1, Math.floor(purchases.length / MALFORMED.length))
+  const serve = async (): Promise<void> => {
+    for (const [index, order] of line) {
+      const id = String(order.number)
+      await ledger.place(order, () => bus.publish(orders, order, { id }))
+      if (isRepeated(order)) await ledger.repeat(() => bus.publish(orders, order, { id }))
+      const malformed = MALFORMED[index / third]
+      if (malformed !== undefined) await ledger.malform(() => side.produce(orders.name, malformed))
+      await ledger.room()
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, serve))
+}

@@ -1,0 +1,1 @@
+export declare const importModule: (specifier: string) => Promise<Readonly<Record<string, unknown>>>
