@@ -1,0 +1,1 @@
+export { type MemoryStore, memoryStore, type MemoryStoreOptions } from './memory.ts'
