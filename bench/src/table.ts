@@ -1,0 +1,24 @@
+import type { Measured } from './measure.ts'
+
+const number = (value: number): string => Math.round(value).toLocaleString('en-US')
+
+export function table(results: readonly Measured[]): string {
+  const first = results[0]?.name ?? ''
+  const rows = results.map(({ name, what, median, lowest, highest, ratio, heapBytes }) => [
+    name,
+    number(median),
+    `${number(lowest)} to ${number(highest)}`,
+    ratio.toFixed(2),
+    `${number(heapBytes / 1e6)} MB`,
+    what,
+  ])
+  const head = ['scenario', 'messages/s', 'range', `of ${first}`, 'heap', 'what']
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)))
+  const left = new Set([0, 5])
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => (left.has(column) ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join('  ')
+      .trimEnd()
+  return [line(head), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n')
+}
