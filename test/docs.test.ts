@@ -1,13 +1,15 @@
 // The documentation holds: its code compiles and does what the page says it prints, and its links lead somewhere.
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { promisify } from 'node:util'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { anchorsOf, type Block, blocksOf, fences, pages, prose, read, root } from './docs-blocks.ts'
 
 const tested = pages('README.md', 'docs/guide/*.md', 'docs/brokers/*.md')
-const directory = join(root, '.cache/docs')
+// Inside the repository, so that packages resolve as they do for a user who installed them.
+mkdirSync(join(root, '.cache'), { recursive: true })
+const directory = mkdtempSync(join(root, '.cache/docs-'))
 const fileOf = ({ at }: Block) => `${at.replaceAll(/[/.:]/g, '-')}.ts`
 
 /** An adapter whose package is not in this repository yet: its examples wait for it. */
@@ -28,9 +30,6 @@ const run = (...args: string[]): Promise<{ stdout: string; stderr: string }> =>
   }))
 
 beforeAll(() => {
-  // Inside the repository, so that packages resolve as they do for a user who installed them.
-  rmSync(directory, { recursive: true, force: true })
-  mkdirSync(directory, { recursive: true })
   for (const block of blocks) writeFileSync(join(directory, fileOf(block)), `${block.code}\nexport {}\n`)
   const compilerOptions = {
     noEmit: true,
@@ -48,6 +47,8 @@ beforeAll(() => {
   writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify(config))
   writeFileSync(join(directory, 'package.json'), JSON.stringify({ type: 'module' }))
 })
+
+afterAll(() => rmSync(directory, { recursive: true }))
 
 test('every ts block of the README, the guide and the broker pages compiles', { timeout: 60_000 }, async () => {
   const { stdout, stderr } = await run(

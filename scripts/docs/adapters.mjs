@@ -1,0 +1,16 @@
+// Every adapter, and what it says of itself.
+import { memory } from '@polybus/memory'
+// Not public, and the same file that the package holds.
+import { DEFAULT_MAX_BYTES } from '../../packages/core/dist/channel.js'
+
+// Capabilities depend on the server, so that of a real broker they are those of the versions in docker-compose.yml.
+export const adapters = [memory()].map((adapter) => ({
+  name: adapter.name,
+  keyed: adapter.capabilities(spec(true)),
+  unkeyed: adapter.capabilities(spec(false)),
+}))
+
+/** @param {boolean} keyed @returns {import('@polybus/core').ChannelSpec} */
+function spec(keyed) {
+  return { name: 'docs', keyed, partitions: undefined, groups: ['docs'], maxBytes: DEFAULT_MAX_BYTES }
+}
