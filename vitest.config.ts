@@ -16,6 +16,8 @@ export default defineConfig({
   resolve: { alias: sources },
   test: {
     include: ['test/**/*.test.ts', '{packages,adapters,examples}/*/test/**/*.test.ts', 'bench/test/**/*.test.ts'],
+    // Conformance cases are concurrent, and mostly wait.
+    maxConcurrency: 16,
     reporters: ['default', summary],
   },
 })

@@ -9,7 +9,7 @@ const help = `Breaks one promise of core or of the memory adapter at a time, in 
 
 Usage: npm run mutate -- [options]
 
-  --only TEXT    mutations whose promise or file has this text
+  --only TEXT    mutations whose promise or package has this text
   --whole        the whole suite for each mutation, not only the cases that should notice
   --parallel N   children at once (default 2)
   --json         one JSON object on the last line: mutations, caught, survived, broken, list
@@ -33,7 +33,7 @@ if (values.help) {
 }
 const chosen = mutations
   .map((mutation, index) => ({ ...mutation, index }))
-  .filter(({ promise, file }) => values.only === undefined || `${promise} ${file}`.includes(values.only))
+  .filter(({ promise, of }) => values.only === undefined || `${promise} ${of}`.includes(values.only))
 
 /**
  * @typedef {{ id: string, outcome: string }} CaseResult
@@ -67,12 +67,12 @@ if (before.code !== 0) {
   process.exit(2)
 }
 
-/** @type {{ promise: string, file: string, outcome: 'caught' | 'survived' | 'broken', by: readonly string[], text: string, seconds: number }[]} */
+/** @type {{ promise: string, of: string, outcome: 'caught' | 'survived' | 'broken', by: readonly string[], text: string, seconds: number }[]} */
 const list = []
 let next = 0
 const lane = async () => {
   for (let mutation = chosen[next++]; mutation; mutation = chosen[next++]) {
-    const { promise, file, index } = mutation
+    const { promise, of, index } = mutation
     const start = performance.now()
     const options = values.whole ? [] : ['--bail', '--only', mutation.only]
     const { code, cases, text } = await conformance(
@@ -83,11 +83,11 @@ const lane = async () => {
     // A suite that cannot even run has noticed nothing; 3 is the hook's word for a mutation that does not apply.
     const outcome = code === 1 ? 'caught' : code === 0 ? 'survived' : 'broken'
     const seconds = (performance.now() - start) / 1000
-    list.push({ promise, file, outcome, by, text, seconds })
+    list.push({ promise, of, outcome, by, text, seconds })
     const mark = { caught: '✓', survived: '✗', broken: '!' }[outcome]
     const told =
       outcome === 'caught' ? `caught by ${by.join(', ') || 'a stray rejection'}` : `${outcome.toUpperCase()} ${text}`
-    console.log(`${mark} ${promise}\n    ${file}: ${told}  (${seconds.toFixed(1)} s)`)
+    console.log(`${mark} ${promise}\n    ${of}: ${told}  (${seconds.toFixed(1)} s)`)
   }
 }
 await Promise.all(Array.from({ length: Number(values.parallel) }, lane))

@@ -46,7 +46,10 @@ export interface Capabilities {
   /** What a new group may ask for. */
   readonly from: readonly ('beginning' | 'end')[]
   /** How a delay of a group destination is kept: `exact` up to `maxMs` a hop, by the ladder of core, or not at all. */
-  readonly delay: { readonly kind: 'exact'; readonly maxMs: number } | { readonly kind: 'ladder' } | { readonly kind: 'none' }
+  readonly delay:
+    | { readonly kind: 'exact'; readonly maxMs: number }
+    | { readonly kind: 'ladder' }
+    | { readonly kind: 'none' }
   /** Copy and finish in one step, or one after the other (a crash between leaves two copies with one id). */
   readonly move: 'atomic' | 'copy-then-ack'
   /** `prefix`: a log's position; a crash may deliver again what was settled behind an unfinished message. */
@@ -61,7 +64,12 @@ export interface Capabilities {
   readonly releaseHeaders: boolean
   /** Entries of one key in one `send` are written in order, and none behind one that failed. Otherwise core sends one of a key at a time. */
   readonly orderedBatch: boolean
-  readonly headers: { readonly ordered: boolean; readonly duplicates: boolean; readonly empty: boolean; readonly binary: boolean }
+  readonly headers: {
+    readonly ordered: boolean
+    readonly duplicates: boolean
+    readonly empty: boolean
+    readonly binary: boolean
+  }
   /** Null bodies. */
   readonly tombstones: boolean
   /** The broker's own limit; null: none below what memory holds. */
@@ -183,7 +191,10 @@ export interface TopologyChange {
 
 export interface TopologyFacet {
   /** What is missing, and what is there but different. Conflicts are reported, never overwritten. */
-  plan(channels: readonly ChannelSpec[], call: Call): Promise<{ readonly changes: readonly TopologyChange[]; readonly conflicts: readonly TopologyChange[] }>
+  plan(
+    channels: readonly ChannelSpec[],
+    call: Call,
+  ): Promise<{ readonly changes: readonly TopologyChange[]; readonly conflicts: readonly TopologyChange[] }>
   apply(changes: readonly TopologyChange[], call: Call): Promise<void>
 }
 

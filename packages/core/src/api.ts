@@ -19,7 +19,7 @@ export interface Logger {
 }
 
 export type PublishOptions = Opt<{
-  /** Default: a random UUID. The same id again is a duplicate to every idempotent consumer. */
+  /** Default: a text that is unique everywhere. The same id again is a duplicate to every idempotent consumer. */
   id: string
   /** Overrides the channel's key function. */
   key: string
@@ -39,7 +39,11 @@ export interface PublishReceipt {
   readonly position: string | undefined
 }
 /** Resolves when the broker has confirmed. Order is that of the calls, key by key. */
-export type Publish = <I>(channel: Channel<I, any, any>, value: NoInfer<I>, options?: PublishOptions) => Promise<PublishReceipt> // oxlint-disable-line typescript/no-explicit-any -- any payload
+export type Publish = <I>(
+  channel: Channel<I, any, any>, // oxlint-disable-line typescript/no-explicit-any -- any output, any groups
+  value: NoInfer<I>,
+  options?: PublishOptions,
+) => Promise<PublishReceipt>
 
 /** What a handler gets beside the value. */
 export interface Context<Tx = undefined> {
@@ -75,28 +79,29 @@ export interface Retry {
   /** `held` keeps a key's order and waits in the process; `released` gives the wait to the broker. Default: held with a key, else released. */
   readonly wait?: 'held' | 'released' | undefined
   /** By error, the first match counts. */
-  readonly rules?: readonly { readonly on: ErrorMatch; readonly attempts: number; readonly backoff?: Backoff | undefined }[] | undefined
+  readonly rules?:
+    | readonly { readonly on: ErrorMatch; readonly attempts: number; readonly backoff?: Backoff | undefined }[]
+    | undefined
 }
 
-export interface Policy<O, Tx>
-  extends Opt<{
-    /** Handlers at one time. Default 16. */
-    concurrency: number
-    /** For one attempt. Default 30 s. */
-    timeout: Duration
-    /** Default: 5 attempts. `false`: one. */
-    retry: Retry | false
-    /** `false`: what fails for good is discarded and counted. Default true. */
-    deadLetter: boolean
-    /** Makes the consumer effectively-once. */
-    idempotency: IdempotencyStore<Tx>
-    /** Default: source and id of the message. */
-    idempotencyKey: (value: O, message: Message) => string
-    delivery: 'at-least-once' | 'at-most-once' | 'transactional'
-    /** Where a new group begins. Default: the beginning, where the broker keeps history. */
-    from: 'beginning' | 'end'
-    use: readonly Middleware[]
-  }> {}
+export interface Policy<O, Tx> extends Opt<{
+  /** Handlers at one time. Default 16. */
+  concurrency: number
+  /** For one attempt. Default 30 s. */
+  timeout: Duration
+  /** Default: 5 attempts. `false`: one. */
+  retry: Retry | false
+  /** `false`: what fails for good is discarded and counted. Default true. */
+  deadLetter: boolean
+  /** Makes the consumer effectively-once. */
+  idempotency: IdempotencyStore<Tx>
+  /** Default: source and id of the message. */
+  idempotencyKey: (value: O, message: Message) => string
+  delivery: 'at-least-once' | 'at-most-once' | 'transactional'
+  /** Where a new group begins. Default: the beginning, where the broker keeps history. */
+  from: 'beginning' | 'end'
+  use: readonly Middleware[]
+}> {}
 export type Handler<O, Tx = undefined> = (value: O, ctx: Context<Tx>) => Maybe
 export interface BatchItem<O> {
   readonly value: O
@@ -110,7 +115,9 @@ type ByType<O, Tx> = [O] extends [{ type: string; data: unknown }]
   ? { [K in O['type']]: Handler<Extract<O, { type: K }>['data'], Tx> } & { '*'?: Handler<unknown, Tx> }
   : never
 export type Run<O, Tx> =
-  | { batch: { max: number; wait: Duration; handler: (items: readonly BatchItem<O>[], ctx: BatchContext<Tx>) => Maybe } }
+  | {
+      batch: { max: number; wait: Duration; handler: (items: readonly BatchItem<O>[], ctx: BatchContext<Tx>) => Maybe }
+    }
   | { on: ByType<O, Tx> }
   | { handler: Handler<O, Tx> }
 export type Define<Result> = <O, G extends string, Tx = undefined>(
@@ -145,7 +152,10 @@ export type Selection =
 export interface DeadLetters<I, O> {
   list(selection?: Selection): AsyncIterable<DeadLetter<O>>
   /** Back to this group alone, with a new count of attempts. `edit` gives the value to send instead. */
-  replay(selection: Selection, options?: Opt<{ edit: (value: unknown, letter: DeadLetter<O>) => I; perSecond: number; signal: AbortSignal }>): Promise<{ done: number; failed: number }>
+  replay(
+    selection: Selection,
+    options?: Opt<{ edit: (value: unknown, letter: DeadLetter<O>) => I; perSecond: number; signal: AbortSignal }>,
+  ): Promise<{ done: number; failed: number }>
   discard(selection: Selection): Promise<{ done: number; failed: number }>
 }
 
@@ -158,8 +168,14 @@ export interface BusEvent {
 }
 /** Wraps each publish and each attempt, inside everything else. For tracers; must call `run` exactly once. */
 export interface Trace {
-  publish?<T>(info: { readonly channel: string; readonly id: string; readonly key: string | undefined }, run: () => Promise<T>): Promise<T>
-  attempt?(info: { readonly channel: string; readonly group: string; readonly attempt: number; readonly message: Message }, run: () => Promise<void>): Promise<void>
+  publish?<T>(
+    info: { readonly channel: string; readonly id: string; readonly key: string | undefined },
+    run: () => Promise<T>,
+  ): Promise<T>
+  attempt?(
+    info: { readonly channel: string; readonly group: string; readonly attempt: number; readonly message: Message },
+    run: () => Promise<void>,
+  ): Promise<void>
 }
 
 export interface Health {
@@ -175,7 +191,11 @@ export interface Bus extends AsyncDisposable {
   deadLetters<I, O, G extends string>(channel: Channel<I, O, G>, group: NoInfer<G>): DeadLetters<I, O>
   stats(channel: AnyChannel, group: string): Promise<Stats>
   /** Logs only. */
-  rewind(channel: AnyChannel, group: string, options: { to: 'beginning' | 'end' | Date | string; dedupe: 'keep' | 'forget' }): Promise<void>
+  rewind(
+    channel: AnyChannel,
+    group: string,
+    options: { to: 'beginning' | 'end' | Date | string; dedupe: 'keep' | 'forget' },
+  ): Promise<void>
   health(): Health
   /** Consuming ends, publishing works. */
   stop(options?: { grace?: Duration }): Promise<void>

@@ -5,8 +5,8 @@ export interface Backlog<T> {
   shift(): T | undefined
   /** Back at the head, in order. */
   unshift(items: readonly T[]): void
-  /** The first that matches; it stays where it is. */
-  oldest(matches: (item: T) => boolean): T | undefined
+  /** Drops what does not match. */
+  retain(matches: (item: T) => boolean): void
   readonly size: number
 }
 
@@ -34,9 +34,9 @@ export function createBacklog<T>(): Backlog<T> {
       items = [...back, ...items.slice(head)]
       head = 0
     },
-    oldest(matches) {
-      for (let index = head; index < items.length; index++) if (matches(items[index] as T)) return items[index]
-      return undefined
+    retain(matches) {
+      items = items.slice(head).filter((item) => matches(item as T))
+      head = 0
     },
     get size() {
       return items.length - head

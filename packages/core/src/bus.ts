@@ -1,6 +1,16 @@
 // Lifecycle: the one file that wires publishing, consuming and dead letters to an adapter.
 import type { Adapter, RewindTarget, Stats } from './adapter.ts'
-import type { Bus, BusEvent, BusOptions, Consumer, Health, Publish, Subscription } from './api.ts'
+import type {
+  Bus,
+  BusEvent,
+  BusOptions,
+  Consumer,
+  Health,
+  Publish,
+  PublishOptions,
+  PublishReceipt,
+  Subscription,
+} from './api.ts'
 import type { AnyChannel, ChannelDefinition } from './channel.ts'
 import { sleep, systemClock } from './clock.ts'
 import { consumer, type ConsumerDefinition } from './consume/consumer.ts'
@@ -12,9 +22,10 @@ import { describeError, PolybusError } from './errors.ts'
 import { groupPrefix } from './idempotency.ts'
 import type { Message } from './message.ts'
 import { checkKeys, checkName, invalid } from './options.ts'
-import { createPublisher } from './publish/publisher.ts'
+import { type Correlation, createPublisher } from './publish/publisher.ts'
 import { settings as readSettings } from './settings.ts'
 import { createSupervisor } from './supervisor.ts'
+import { within } from './within.ts'
 
 /** For the testkit. */
 export interface BusInternals {
@@ -35,14 +46,25 @@ const NO_ANSWER_MS = 15_000
  *
  * @throws {PolybusError} `INVALID_OPTION`, `INCOMPATIBLE_ADAPTER`, `CONNECT_TIMEOUT`, `AUTHENTICATION_FAILED`, `ACCESS_DENIED`.
  */
-export async function createBus(adapter: Adapter, options: BusOptions = {}, internals: BusInternals = {}): Promise<Bus> {
-  if (typeof adapter?.send !== 'function') throw invalid('connect().broker', `expected a URL or an adapter, got ${show(adapter)}.`)
-  if (adapter.seam !== 1) throw new PolybusError('INCOMPATIBLE_ADAPTER', `Adapter '${adapter.name}' was written for seam ${show(adapter.seam)}; this core has seam 1. Install versions of @polybus/core and the adapter that fit.`)
+export async function createBus(
+  adapter: Adapter,
+  options: BusOptions = {},
+  internals: BusInternals = {},
+): Promise<Bus> {
+  if (typeof adapter?.send !== 'function')
+    throw invalid('connect().broker', `expected a URL or an adapter, got ${show(adapter)}.`)
+  if (adapter.seam !== 1)
+    throw new PolybusError(
+      'INCOMPATIBLE_ADAPTER',
+      `Adapter '${adapter.name}' was written for seam ${show(adapter.seam)}; this core has seam 1. Install versions of @polybus/core and the adapter that fit.`,
+    )
   const settings = readSettings(options)
   const clock = adapter.clock ?? systemClock()
   const { log } = settings
   const running = new Map<string, Running>()
   const starting = new Set<string>()
+  /** All that may receive, those of a start() under way too. */
+  const live = new Set<RunningSubscription>()
   let stopped: Promise<void> | undefined
   let closed: Promise<void> | undefined
 
@@ -77,40 +99,77 @@ export async function createBus(adapter: Adapter, options: BusOptions = {}, inte
     throw error
   })
 
-  const publish: Publish = (channel, value, given) => publisher.publish(definitionOf(channel), value, given)
+  const publishTo = (
+    channel: AnyChannel,
+    value: unknown,
+    given?: PublishOptions,
+    correlation?: Correlation,
+  ): Promise<PublishReceipt> => {
+    try {
+      return publisher.publish(definitionOf(channel), value, given, correlation)
+    } catch (error) {
+      return Promise.reject(error) // oxlint-disable-line typescript/prefer-promise-reject-errors -- whatever was thrown
+    }
+  }
+  const publish: Publish = (channel, value, given) => publishTo(channel, value, given)
   const publishFrom =
     (message: Message): Publish =>
     (channel, value, given) =>
-      publisher.publish(definitionOf(channel), value, given, { correlationId: message.correlationId ?? message.id, causationId: message.id })
+      publishTo(channel, value, given, {
+        correlationId: message.correlationId ?? message.id,
+        causationId: message.id,
+      })
 
   // ---- half-open sockets: a send that gets no answer
   let watch: { cancel(): void } | undefined
   const watchSends = (): void => {
     watch = clock.timer(NO_ANSWER_MS / 3, () => {
-      if (publisher.queue.oldestSendMs() >= NO_ANSWER_MS) supervisor.broken(new PolybusError('CONNECTION_FAILED', 'The broker has not answered a publish.'), supervisor.generation)
+      if (publisher.queue.abandon(NO_ANSWER_MS))
+        supervisor.broken(
+          new PolybusError('CONNECTION_FAILED', 'The broker has not answered a publish.'),
+          supervisor.generation,
+        )
       watchSends()
     })
   }
   watchSends()
 
   // ---- consuming
+  const end = async (subscription: RunningSubscription, graceMs: number): Promise<void> => {
+    await subscription.stop(graceMs)
+    live.delete(subscription)
+  }
   const startOne = async (definition: ConsumerDefinition): Promise<Running> => {
     const capabilities = await supervisor.ensure(definition.channel)
+    if (stopped) throw new PolybusError('CLOSED', 'The bus was stopped meanwhile.')
     const subscription = runConsumer(definition, {
-      adapter, clock, settings, capabilities, emit, publishFrom,
+      adapter,
+      clock,
+      settings,
+      capabilities,
+      emit,
+      publishFrom,
       delayMs: internals.delayMs ?? ((delayMs) => delayMs),
       link: { up: supervisor.up, broken: supervisor.broken },
     })
+    live.add(subscription)
     const expired = new AbortController()
     try {
       await Promise.race([
         subscription.started,
         sleep(clock, settings.connectTimeoutMs, expired.signal).then(() => {
-          if (!expired.signal.aborted) throw new PolybusError('CONNECT_TIMEOUT', `Consumer '${nameOf(definition)}' could not subscribe within ${settings.connectTimeoutMs} ms. ${subscription.reasons().map(({ text }) => text).join('; ')}`)
+          if (!expired.signal.aborted)
+            throw new PolybusError(
+              'CONNECT_TIMEOUT',
+              `Consumer '${nameOf(definition)}' could not subscribe within ${settings.connectTimeoutMs} ms. ${subscription
+                .reasons()
+                .map(({ text }) => text)
+                .join('; ')}`,
+            )
         }),
       ])
     } catch (error) {
-      await subscription.stop(0)
+      await end(subscription, 0)
       throw error
     } finally {
       expired.abort()
@@ -121,14 +180,22 @@ export async function createBus(adapter: Adapter, options: BusOptions = {}, inte
     if (stopped) throw new PolybusError('CLOSED', 'The bus is stopped: it starts no consumers.')
     const definitions = consumers.map((value) => {
       const definition = value?.['~run'] as ConsumerDefinition | undefined
-      if (!definition?.channel) throw invalid('start()', `expected consumers made with consumer(…), got ${show(value)}.`)
+      if (!definition?.channel)
+        throw invalid('start()', `expected consumers made with consumer(…), got ${show(value)}.`)
       return definition
     })
     for (const [index, definition] of definitions.entries()) {
       const name = nameOf(definition)
       const other = running.get(name)
-      if ((other && !other.subscription.stopped) || starting.has(name) || definitions.some((candidate, at) => at < index && nameOf(candidate) === name))
-        throw new PolybusError('DUPLICATE_CONSUMER', `This bus already runs a consumer for channel '${definition.channel.spec.name}' and group '${definition.group}'. Raise its concurrency, or use another group.`)
+      if (
+        (other && !other.subscription.stopped) ||
+        starting.has(name) ||
+        definitions.some((candidate, at) => at < index && nameOf(candidate) === name)
+      )
+        throw new PolybusError(
+          'DUPLICATE_CONSUMER',
+          `This bus already runs a consumer for channel '${definition.channel.spec.name}' and group '${definition.group}'. Raise its concurrency, or use another group.`,
+        )
     }
     for (const definition of definitions) starting.add(nameOf(definition))
     try {
@@ -137,11 +204,15 @@ export async function createBus(adapter: Adapter, options: BusOptions = {}, inte
       const failure = results.find((result) => result.status === 'rejected')
       if (failure || stopped) {
         // All or none.
-        await Promise.all(started.map(({ subscription }) => subscription.stop(settings.graceMs)))
+        await Promise.all(started.map(({ subscription }) => end(subscription, settings.graceMs)))
         throw failure ? failure.reason : new PolybusError('CLOSED', 'The bus was stopped meanwhile.')
       }
       for (const entry of started) running.set(nameOf(entry.definition), entry)
-      return started.map(({ subscription }) => ({ pause: subscription.pause, resume: subscription.resume, stop: () => subscription.stop(settings.graceMs) }))
+      return started.map(({ subscription }) => ({
+        pause: subscription.pause,
+        resume: subscription.resume,
+        stop: () => end(subscription, settings.graceMs),
+      }))
     } finally {
       for (const definition of definitions) starting.delete(nameOf(definition))
     }
@@ -153,14 +224,14 @@ export async function createBus(adapter: Adapter, options: BusOptions = {}, inte
     return given?.grace === undefined ? settings.graceMs : milliseconds(given.grace, `${where}.grace`)
   }
   const stop = async (graceMs: number): Promise<void> => {
-    await Promise.all([...running.values()].map(({ subscription }) => subscription.stop(graceMs)))
+    await Promise.all([...live].map((subscription) => end(subscription, graceMs)))
   }
   const close = async (graceMs: number): Promise<void> => {
     const until = clock.now() + graceMs
     await (stopped ??= stop(graceMs))
     const over = new AbortController()
     const timer = clock.timer(Math.max(0, until - clock.now()), () => over.abort())
-    await publisher.queue.close(over.signal)
+    await publisher.close(over.signal)
     timer.cancel()
     watch?.cancel()
     await supervisor.close()
@@ -182,32 +253,52 @@ export async function createBus(adapter: Adapter, options: BusOptions = {}, inte
     },
     deadLetters: (channel, group) => {
       checkName(group, 'group')
-      return createAdmin({ adapter, clock, publisher, ensure: supervisor.ensure, log }, definitionOf(channel), group) as never
+      return createAdmin(
+        { adapter, clock, publisher, ensure: supervisor.ensure, log },
+        definitionOf(channel),
+        group,
+      ) as never
     },
     async stats(channel, group): Promise<Stats> {
       const definition = await known(channel, group)
-      if (!adapter.stats) return { backlog: null, inFlight: null, oldestAgeMs: null, deadLetters: null }
-      return adapter.stats.read(definition.spec, group, { signal: deadline(STATS_MS) })
+      const { stats } = adapter
+      if (!stats) return { backlog: null, inFlight: null, oldestAgeMs: null, deadLetters: null }
+      return within(clock, STATS_MS, (signal) => stats.read(definition.spec, group, { signal }))
     },
     async rewind(channel, group, given) {
       const definition = await known(channel, group)
       checkKeys(given, ['to', 'dedupe'], 'rewind()')
       const target = rewindTarget(given.to)
-      if (given.dedupe !== 'keep' && given.dedupe !== 'forget') throw invalid('rewind().dedupe', `expected 'keep' or 'forget', got ${show(given.dedupe)}.`)
+      if (given.dedupe !== 'keep' && given.dedupe !== 'forget')
+        throw invalid('rewind().dedupe', `expected 'keep' or 'forget', got ${show(given.dedupe)}.`)
       const capabilities = adapter.capabilities(definition.spec)
-      if (!adapter.rewind || !capabilities.rewind.includes(target.kind))
-        throw new PolybusError('UNSUPPORTED', `${adapter.name} cannot rewind to ${target.kind === 'time' ? 'a time' : `the ${target.kind}`}. Nearest: publish the messages again, or replay dead letters.`)
+      const { rewind } = adapter
+      if (!rewind || !capabilities.rewind.includes(target.kind))
+        throw new PolybusError(
+          'UNSUPPORTED',
+          `${adapter.name} cannot rewind to ${target.kind === 'time' ? 'a time' : `the ${target.kind}`}. Nearest: publish the messages again, or replay dead letters.`,
+        )
       if (given.dedupe === 'forget') {
         const consuming = running.get(`${definition.spec.name}/${group}`)?.definition
-        if (!consuming) throw invalid('rewind().dedupe', `'forget' needs the group's consumer on this bus, for its store.`)
-        if (consuming.store && !consuming.store.forget) throw new PolybusError('UNSUPPORTED', "The consumer's store cannot forget. Nearest: dedupe: 'keep', or a store with forget.")
+        if (!consuming)
+          throw invalid('rewind().dedupe', `'forget' needs the group's consumer on this bus, for its store.`)
+        if (consuming.store && !consuming.store.forget)
+          throw new PolybusError(
+            'UNSUPPORTED',
+            "The consumer's store cannot forget. Nearest: dedupe: 'keep', or a store with forget.",
+          )
         await consuming.store?.forget?.(groupPrefix(definition.spec.name, group))
       }
-      await adapter.rewind.rewind(definition.spec, group, target, { signal: deadline(STATS_MS) })
+      await within(clock, STATS_MS, (signal) => rewind.rewind(definition.spec, group, target, { signal }))
     },
     health(): Health {
-      const reasons = closed ? [{ down: true, text: 'the bus is closed' }] : [...supervisor.reasons(), ...[...running.values()].flatMap(({ subscription }) => subscription.reasons())]
-      return { status: reasons.some(({ down }) => down) ? 'down' : reasons.length > 0 ? 'degraded' : 'up', reasons: reasons.map(({ text }) => text) }
+      const reasons = closed
+        ? [{ down: true, text: 'the bus is closed' }]
+        : [...supervisor.reasons(), ...[...running.values()].flatMap(({ subscription }) => subscription.reasons())]
+      return {
+        status: reasons.some(({ down }) => down) ? 'down' : reasons.length > 0 ? 'degraded' : 'up',
+        reasons: reasons.map(({ text }) => text),
+      }
     },
     stop: async (given) => {
       const graceMs = graceOf(given, 'stop()')
@@ -218,12 +309,6 @@ export async function createBus(adapter: Adapter, options: BusOptions = {}, inte
       await (closed ??= close(graceMs))
     },
     [Symbol.asyncDispose]: () => (closed ??= close(settings.graceMs)),
-  }
-
-  function deadline(ms: number): AbortSignal {
-    const abort = new AbortController()
-    clock.timer(ms, () => abort.abort(new PolybusError('CONNECTION_FAILED', `The broker did not answer within ${ms} ms.`)))
-    return abort.signal
   }
 }
 

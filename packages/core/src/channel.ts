@@ -34,21 +34,20 @@ export interface ChannelDefinition {
   readonly variants: boolean
 }
 
-export interface ChannelOptions<S extends AnySchema, G extends string>
-  extends Opt<{
-    /** Same key, same order. Gets the value as published. `undefined`: this message has no order. */
-    key: (value: In<S>) => string | undefined
-    /** CloudEvents type. Default: the channel's name. */
-    type: string | ((value: In<S>) => string)
-    /** Groups that exist, and get every message, before any consumer runs. */
-    groups: readonly G[]
-    /** Default: {@link json}. */
-    codec: Codec
-    /** Lanes. Default: the adapter's. */
-    partitions: number
-    /** Largest message in bytes as the broker counts them, headers included. Default 256 KiB. */
-    maxBytes: number
-  }> {
+export interface ChannelOptions<S extends AnySchema, G extends string> extends Opt<{
+  /** Same key, same order. Gets the value as published. `undefined`: this message has no order. */
+  key: (value: In<S>) => string | undefined
+  /** CloudEvents type. Default: the channel's name. */
+  type: string | ((value: In<S>) => string)
+  /** Groups that exist, and get every message, before any consumer runs. */
+  groups: readonly G[]
+  /** Default: {@link json}. */
+  codec: Codec
+  /** Lanes. Default: the adapter's. */
+  partitions: number
+  /** Largest message in bytes as the broker counts them, headers included. Default 256 KiB. */
+  maxBytes: number
+}> {
   readonly schema: S
 }
 
@@ -62,20 +61,33 @@ export const DEFAULT_MAX_BYTES: number = 256 * 1024
  * @example
  * const orders = channel('orders', { schema: trust<{ id: string; customer: string }>(), key: (order) => order.customer, groups: ['email'] })
  */
-export function channel<S extends AnySchema, const G extends string = string>(name: string, options: ChannelOptions<S, G>): Channel<In<S>, Out<S>, G> {
+export function channel<S extends AnySchema, const G extends string = string>(
+  name: string,
+  options: ChannelOptions<S, G>,
+): Channel<In<S>, Out<S>, G> {
   checkName(name, 'channel name')
   const where = `channel '${name}'`
   checkKeys(options, OPTIONS, where)
   const { schema, key, type = name, groups = [], codec = json, partitions, maxBytes = DEFAULT_MAX_BYTES } = options
-  const standard = (schema as Partial<AnySchema> | undefined)?.['~standard'] as { version?: unknown; validate?: unknown } | undefined
+  const standard = (schema as Partial<AnySchema> | undefined)?.['~standard'] as
+    | { version?: unknown; validate?: unknown }
+    | undefined
   if (standard?.version !== 1 || typeof standard.validate !== 'function')
-    throw invalid(`${where}.schema`, `${show(schema)} is no Standard Schema. Use zod, valibot, arktype or another library that follows it, or trust<T>() for typed but unchecked data.`)
+    throw invalid(
+      `${where}.schema`,
+      `${show(schema)} is no Standard Schema. Use zod, valibot, arktype or another library that follows it, or trust<T>() for typed but unchecked data.`,
+    )
   if (!Array.isArray(groups)) throw invalid(`${where}.groups`, `expected an array of names, got ${show(groups)}.`)
   for (const group of groups) checkName(group, `${where}.groups`)
   if (new Set(groups).size < groups.length) throw invalid(`${where}.groups`, 'a name stands twice.')
-  if (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function' || typeof codec.contentType !== 'string')
+  if (
+    typeof codec?.encode !== 'function' ||
+    typeof codec.decode !== 'function' ||
+    typeof codec.contentType !== 'string'
+  )
     throw invalid(`${where}.codec`, 'a codec has contentType, encode and decode.')
-  if (typeof type !== 'function' && (typeof type !== 'string' || type === '')) throw invalid(`${where}.type`, `expected a text or a function, got ${show(type)}.`)
+  if (typeof type !== 'function' && (typeof type !== 'string' || type === ''))
+    throw invalid(`${where}.type`, `expected a text or a function, got ${show(type)}.`)
   optionalFunction(key, `${where}.key`)
   const variants = '~variants' in schema
   const definition: ChannelDefinition = {
@@ -88,8 +100,8 @@ export function channel<S extends AnySchema, const G extends string = string>(na
     },
     schema,
     codec,
-    key: key as ChannelDefinition['key'],
-    type: variants ? (value) => (value as { type: string }).type : typeof type === 'function' ? (type as (value: unknown) => string) : () => type,
+    key: key,
+    type: variants ? (value) => (value as { type: string }).type : typeof type === 'function' ? type : () => type,
     variants,
   }
   return { name, groups: [...groups], '~definition': definition }
@@ -109,23 +121,36 @@ type Variants = Record<string, AnySchema>
  */
 export function types<T extends Variants>(
   map: T,
-): Schema<{ [K in keyof T & string]: { type: K; data: In<T[K]> } }[keyof T & string], { [K in keyof T & string]: { type: K; data: Out<T[K]> } }[keyof T & string]> {
+): Schema<
+  { [K in keyof T & string]: { type: K; data: In<T[K]> } }[keyof T & string],
+  { [K in keyof T & string]: { type: K; data: Out<T[K]> } }[keyof T & string]
+> {
   if (Object.keys(map).length === 0) throw invalid('types()', 'name at least one type.')
   type Input = { [K in keyof T & string]: { type: K; data: In<T[K]> } }[keyof T & string]
   type Output = { [K in keyof T & string]: { type: K; data: Out<T[K]> } }[keyof T & string]
   const finish = (type: string, result: StandardSchemaV1.Result<unknown>): StandardSchemaV1.Result<Output> =>
-    result.issues ? { issues: result.issues.map((issue) => ({ ...issue, path: ['data', ...(issue.path ?? [])] })) } : { value: { type, data: result.value } as Output }
+    result.issues
+      ? { issues: result.issues.map((issue) => ({ ...issue, path: ['data', ...(issue.path ?? [])] })) }
+      : { value: { type, data: result.value } }
   const schema: Schema<Input, Output> & { '~variants': readonly string[] } = {
     '~variants': Object.keys(map),
     '~standard': {
       version: 1,
       vendor: 'polybus',
       validate(value) {
-        const { type, data } = (typeof value === 'object' && value !== null ? value : {}) as { type?: unknown; data?: unknown }
+        const { type, data } = (typeof value === 'object' && value !== null ? value : {}) as {
+          type?: unknown
+          data?: unknown
+        }
         const variant = typeof type === 'string' && Object.hasOwn(map, type) ? map[type] : undefined
-        if (!variant) return { issues: [{ message: `unknown type ${show(type)}; known: ${Object.keys(map).join(', ')}`, path: ['type'] }] }
+        if (!variant)
+          return {
+            issues: [{ message: `unknown type ${show(type)}; known: ${Object.keys(map).join(', ')}`, path: ['type'] }],
+          }
         const result = variant['~standard'].validate(data)
-        return result instanceof Promise ? result.then((settled) => finish(type as string, settled)) : finish(type as string, result)
+        return result instanceof Promise
+          ? result.then((settled) => finish(type as string, settled))
+          : finish(type as string, result)
       },
     },
   }

@@ -25,7 +25,8 @@ export const json: Codec = {
 export const text: Codec = {
   contentType: 'text/plain; charset=utf-8',
   encode(value) {
-    if (typeof value !== 'string') throw new PolybusError('UNSERIALISABLE', `The text codec writes strings, not ${show(value)}.`)
+    if (typeof value !== 'string')
+      throw new PolybusError('UNSERIALISABLE', `The text codec writes strings, not ${show(value)}.`)
     return Buffer.from(value)
   },
   decode: (body) => decoder.decode(body),
@@ -35,7 +36,8 @@ export const text: Codec = {
 export const bytes: Codec = {
   contentType: 'application/octet-stream',
   encode(value) {
-    if (!(value instanceof Uint8Array)) throw new PolybusError('UNSERIALISABLE', `The bytes codec writes a Uint8Array, not ${show(value)}.`)
+    if (!(value instanceof Uint8Array))
+      throw new PolybusError('UNSERIALISABLE', `The bytes codec writes a Uint8Array, not ${show(value)}.`)
     return new Uint8Array(value)
   },
   decode: (body) => new Uint8Array(body),

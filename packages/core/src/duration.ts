@@ -1,4 +1,4 @@
-import { PolybusError } from './errors.ts'
+import { PolybusError, redact } from './errors.ts'
 
 /** A length of time with its unit, such as `'200ms'`, `'30s'`, `'1m'`, `'12h'`, `'7d'`. */
 export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
@@ -21,13 +21,21 @@ export function duration(text: string): Duration {
 export function milliseconds(value: Duration, field: string): number {
   const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value) : null
   const unit = match && UNITS[match[2] ?? '']
-  if (!match || !unit) throw new PolybusError('INVALID_OPTION', `${field}: ${show(value)} is no duration. Write a number and a unit, such as '200ms', '30s', '1m', '12h' or '7d'.`)
+  if (!match || !unit)
+    throw new PolybusError(
+      'INVALID_OPTION',
+      `${field}: ${show(value)} is no duration. Write a number and a unit, such as '200ms', '30s', '1m', '12h' or '7d'.`,
+    )
   return Math.round(Number(match[1]) * unit)
 }
 
 /** A value as it may stand in an error message: short, and never an object's insides. */
 export function show(value: unknown): string {
-  if (typeof value === 'string') return `'${value.length > 60 ? value.slice(0, 57) + '…' : value}'`
-  if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined) return String(value)
+  if (typeof value === 'string') {
+    const safe = redact(value)
+    return `'${safe.length > 60 ? `${safe.slice(0, 57)}…` : safe}'`
+  }
+  if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined)
+    return String(value)
   return Array.isArray(value) ? 'an array' : `a${typeof value === 'object' ? 'n object' : ' ' + typeof value}`
 }

@@ -34,13 +34,17 @@ export const ERRORS = {
   TOPOLOGY_CONFLICT: { retryable: false, text: 'Something on the broker has this name but other settings.' },
   TOPOLOGY_MISSING: { retryable: false, text: 'Something is missing on the broker, and may not be created.' },
   UNKNOWN_GROUP: { retryable: false, text: 'The channel has no such group.' },
-  UNROUTABLE: { retryable: false, text: 'No group receives this channel, so the broker had nowhere to put the message.' },
+  UNROUTABLE: {
+    retryable: false,
+    text: 'No group receives this channel, so the broker had nowhere to put the message.',
+  },
   UNSERIALISABLE: { retryable: false, text: 'The codec cannot write this value.' },
   UNSUPPORTED: { retryable: false, text: 'The adapter cannot do this.' },
 } as const
 
 export type ErrorCode = keyof typeof ERRORS
 
+const inspectCustom: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never
 const brand: unique symbol = Symbol.for('polybus.error') as never
 
 export interface PolybusErrorOptions extends ErrorOptions {
@@ -69,6 +73,11 @@ export class PolybusError extends Error {
     this.retryable = options.retryable ?? ERRORS[code].retryable
     this.sent = options.sent
     Object.defineProperty(this, brand, { value: true })
+    // What consoles and loggers show: causes are shown too, and foreign ones may hold credentials.
+    Object.defineProperty(this, inspectCustom, {
+      value: (_depth: number, shown: object, inspect: (value: unknown, shown: object) => string) =>
+        redact(inspect(this, { ...shown, customInspect: false })),
+    })
   }
 
   override get name(): string {
@@ -77,7 +86,12 @@ export class PolybusError extends Error {
 
   /** True for an error of Polybus, of the given code if one is given. */
   static is(error: unknown, code?: ErrorCode | (string & {})): error is PolybusError {
-    return typeof error === 'object' && error !== null && brand in error && (code === undefined || (error as unknown as PolybusError).code === code)
+    return (
+      typeof error === 'object' &&
+      error !== null &&
+      brand in error &&
+      (code === undefined || (error as unknown as PolybusError).code === code)
+    )
   }
 }
 
@@ -98,10 +112,11 @@ export class NonRetryable extends Error {
 }
 
 const nonRetryable: unique symbol = Symbol.for('polybus.non-retryable') as never
-export const isNonRetryable = (error: unknown): boolean => typeof error === 'object' && error !== null && nonRetryable in error
+export const isNonRetryable = (error: unknown): boolean =>
+  typeof error === 'object' && error !== null && nonRetryable in error
 
 // Greedy to the last @ of the word: rather too much than too little.
-const url = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s"'`<>]*@/gi
+const url = /\b([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s"'`<>]*@/gi
 const secret =
   /((?:pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:api|access|private|account)[-_]?key|authorization)[a-z_-]*["']?\s*[:=]\s*["']?(?:bearer\s+|basic\s+)?)([^\s"',;&}]+)/gi
 
@@ -110,11 +125,15 @@ export function redact(text: string): string {
   return text.replace(url, '$1***@').replace(secret, '$1***')
 }
 
-/** Anything that was thrown, as a name and a message. Never throws itself. */
+/** Anything that was thrown, as a name (of ours the code) and a message. Never throws itself. */
 export function describeError(error: unknown): { name: string; message: string } {
   try {
-    if (error instanceof Error) return { name: String(error.name || error.constructor.name), message: redact(String(error.message)) }
-    if (typeof error === 'object' && error !== null && 'message' in error) return { name: 'name' in error ? String(error.name) : 'Error', message: redact(String(error.message)) }
+    // Ours are known by their code: it is what people select dead letters by.
+    if (PolybusError.is(error)) return { name: error.code, message: redact(error.message) }
+    if (error instanceof Error)
+      return { name: String(error.name || error.constructor.name), message: redact(String(error.message)) }
+    if (typeof error === 'object' && error !== null && 'message' in error)
+      return { name: 'name' in error ? String(error.name) : 'Error', message: redact(String(error.message)) }
     return { name: error === null ? 'null' : typeof error, message: redact(String(error)) }
   } catch {
     return { name: 'unknown', message: 'an error that cannot be described' }

@@ -28,7 +28,7 @@ export interface ClaimStore extends IdempotencyStore<undefined> {
   complete(key: string, fence: unknown): MaybePromise<boolean>
   /** Gives an unfinished claim back. */
   release(key: string, fence: unknown): MaybePromise<void>
-  extend(key: string, fence: unknown, leaseMs: number): MaybePromise<boolean>
+  renew(key: string, fence: unknown, leaseMs: number): MaybePromise<boolean>
   /** Forgets every key that starts so, for a replay with `dedupe: 'forget'`. */
   forget?(prefix: string): MaybePromise<void>
 }

@@ -1,6 +1,20 @@
 export type * from './adapter.ts'
 export type * from './api.ts'
-export { type AnyChannel, type Channel, type ChannelDefinition, type ChannelOptions, channel, type In, type InputOf, type Opt, type Out, type OutputOf, type Schema, trust, types } from './channel.ts'
+export {
+  type AnyChannel,
+  type Channel,
+  type ChannelDefinition,
+  type ChannelOptions,
+  channel,
+  type In,
+  type InputOf,
+  type Opt,
+  type Out,
+  type OutputOf,
+  type Schema,
+  trust,
+  types,
+} from './channel.ts'
 export { type BusInternals, createBus } from './bus.ts'
 export { type Clock, createClock, sleep, systemClock, type Timer, type TimeSource } from './clock.ts'
 export { bytes, type Codec, json, text } from './codec.ts'
@@ -8,7 +22,15 @@ export { consumer } from './consume/consumer.ts'
 export { LADDER_MS } from './consume/delay.ts'
 export { exponential, fixed, RetryAfter } from './consume/retry.ts'
 export { type Duration, duration, milliseconds, show } from './duration.ts'
-export { describeError, type ErrorCode, ERRORS, NonRetryable, PolybusError, type PolybusErrorOptions, redact } from './errors.ts'
+export {
+  describeError,
+  type ErrorCode,
+  ERRORS,
+  NonRetryable,
+  PolybusError,
+  type PolybusErrorOptions,
+  redact,
+} from './errors.ts'
 export type { Claim, ClaimStore, IdempotencyStore, MaybePromise, TransactionalStore } from './idempotency.ts'
 export type { Headers, HeaderValue, Message, WireMessage } from './message.ts'
 export { checkKeys, checkName, invalid, nearest, optionalChoice, optionalDuration, optionalInteger } from './options.ts'

@@ -42,7 +42,8 @@ export const RULES: readonly Rule[] = [
     alternative: 'an idempotency store, which makes the consumer effectively-once',
   },
   {
-    when: ({ delivery, store, capabilities }) => delivery === 'transactional' && capabilities.transactional && store !== 'none',
+    when: ({ delivery, store, capabilities }) =>
+      delivery === 'transactional' && capabilities.transactional && store !== 'none',
     feature: "delivery 'transactional' with an idempotency store",
     alternative: 'one of the two',
   },
@@ -67,7 +68,9 @@ export const RULES: readonly Rule[] = [
     alternative: 'a shorter timeout, or a longer lease on the broker',
   },
   {
-    when: ({ wait, keyed, timeoutMs, heldMs, capabilities: { lease } }) => lease.maxHoldMs !== null && timeoutMs + ((wait ?? (keyed ? 'held' : 'released')) === 'held' ? heldMs : 0) > lease.maxHoldMs,
+    when: ({ wait, keyed, timeoutMs, heldMs, capabilities: { lease } }) =>
+      lease.maxHoldMs !== null &&
+      timeoutMs + ((wait ?? (keyed ? 'held' : 'released')) === 'held' ? heldMs : 0) > lease.maxHoldMs,
     feature: 'a timeout and held retries longer than the broker lets a delivery be held',
     alternative: "fewer or shorter retries, a shorter timeout, or retry.wait 'released'",
   },
@@ -81,5 +84,9 @@ export const RULES: readonly Rule[] = [
 /** Refuses the first rule that applies. */
 export function refuseUnsupported(adapter: string, consumer: string, situation: Situation): void {
   const rule = RULES.find(({ when }) => when(situation))
-  if (rule) throw new PolybusError('UNSUPPORTED', `${adapter} cannot do ${rule.feature}, which consumer '${consumer}' asks for. Nearest: ${rule.alternative}.`)
+  if (rule)
+    throw new PolybusError(
+      'UNSUPPORTED',
+      `${adapter} cannot do ${rule.feature}, which consumer '${consumer}' asks for. Nearest: ${rule.alternative}.`,
+    )
 }

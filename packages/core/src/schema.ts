@@ -7,7 +7,7 @@ export type Validated = StandardSchemaV1.Result<unknown>
 
 export const validate = (schema: Schema, value: unknown): MaybePromise<Validated> => schema['~standard'].validate(value)
 
-export const isPromise = <T>(value: MaybePromise<T>): value is Promise<T> =>
+export const isPromise = <T>(value: MaybePromise<T> | void): value is Promise<T> =>
   typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 
 /** The issues in a line: the first three with their paths. */
@@ -23,9 +23,11 @@ export function describeIssues(issues: readonly StandardSchemaV1.Issue[]): strin
 export interface Findings {
   extra: boolean
   exotic: boolean
+  /** Deeper than anybody looks, or in a circle: the walk has ended. */
+  deep?: boolean
 }
 
-const MAX_DEPTH = 100
+const MAX_DEPTH = 1000
 
 const isPlain = (value: object): value is Record<string, unknown> => {
   const prototype: unknown = Object.getPrototypeOf(value)
@@ -49,9 +51,9 @@ export function inspect(input: unknown, output: unknown, findings: Findings, dep
       findings.exotic = true
       return
   }
-  if (input === null) return
+  if (input === null || findings.deep) return
   if (depth > MAX_DEPTH) {
-    findings.exotic = true
+    findings.exotic = findings.deep = true
     return
   }
   if (Array.isArray(input)) {
@@ -75,8 +77,12 @@ export function inspect(input: unknown, output: unknown, findings: Findings, dep
 
 /** `input` without the keys that `output` does not have. */
 export function strip(input: unknown, output: unknown): unknown {
-  if (typeof input !== 'object' || input === null || typeof output !== 'object' || output === null || input === output) return input
-  if (Array.isArray(input)) return Array.isArray(output) && input.length === output.length ? input.map((item, index) => strip(item, output[index])) : input
+  if (typeof input !== 'object' || input === null || typeof output !== 'object' || output === null || input === output)
+    return input
+  if (Array.isArray(input))
+    return Array.isArray(output) && input.length === output.length
+      ? input.map((item, index) => strip(item, output[index]))
+      : input
   if (!isPlain(input) || !isPlain(output)) return input
   const kept: Record<string, unknown> = {}
   for (const key of Object.keys(input)) if (key in output) kept[key] = strip(input[key], output[key])
@@ -92,11 +98,16 @@ export function sameData(a: unknown, b: unknown, depth = 0): boolean {
   const kind = tag(a)
   if (kind !== tag(b)) return false
   if (a instanceof Date && b instanceof Date) return a.getTime() === b.getTime()
-  if (ArrayBuffer.isView(a) && ArrayBuffer.isView(b)) return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength))
+  if (ArrayBuffer.isView(a) && ArrayBuffer.isView(b))
+    return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength))
   if (a instanceof Map && b instanceof Map) return sameData([...a], [...b], depth + 1)
   if (a instanceof Set && b instanceof Set) return sameData([...a], [...b], depth + 1)
-  if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, index) => sameData(item, b[index], depth + 1))
+  if (Array.isArray(a) && Array.isArray(b))
+    return a.length === b.length && a.every((item, index) => sameData(item, b[index], depth + 1))
   if (kind !== '[object Object]') return false
   const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>]
-  return Object.keys(left).every((key) => sameData(left[key], right[key], depth + 1)) && Object.keys(right).every((key) => right[key] === undefined || key in left)
+  return (
+    Object.keys(left).every((key) => sameData(left[key], right[key], depth + 1)) &&
+    Object.keys(right).every((key) => right[key] === undefined || key in left)
+  )
 }

@@ -1,6 +1,14 @@
 // The bus's options, checked and with their defaults: docs/guide/defaults.md lists the same.
 import type { BusEvent, BusOptions, Logger, Middleware, Trace } from './api.ts'
-import { checkKeys, checkName, invalid, optionalChoice, optionalDuration, optionalFunction, optionalInteger } from './options.ts'
+import {
+  checkKeys,
+  checkName,
+  invalid,
+  optionalChoice,
+  optionalDuration,
+  optionalFunction,
+  optionalInteger,
+} from './options.ts'
 import { DEFAULT_RETRY, type RetryPolicy, retryPolicy } from './consume/retry.ts'
 import type { PublishMiddleware } from './publish/outgoing.ts'
 import { show } from './duration.ts'
@@ -30,8 +38,15 @@ export interface Settings {
 
 /** What an unset option means. */
 export const DEFAULTS: {
-  readonly service: string; readonly concurrency: number; readonly batchConcurrency: number; readonly timeoutMs: number
-  readonly connectTimeoutMs: number; readonly graceMs: number; readonly publishTimeoutMs: number; readonly bufferMessages: number; readonly bufferBytes: number
+  readonly service: string
+  readonly concurrency: number
+  readonly batchConcurrency: number
+  readonly timeoutMs: number
+  readonly connectTimeoutMs: number
+  readonly graceMs: number
+  readonly publishTimeoutMs: number
+  readonly bufferMessages: number
+  readonly bufferBytes: number
 } = {
   service: 'polybus',
   concurrency: 16,
@@ -44,7 +59,20 @@ export const DEFAULTS: {
   bufferBytes: 64 * 1024 * 1024,
 }
 
-const OPTIONS = ['service', 'namespace', 'topology', 'logger', 'observe', 'trace', 'use', 'defaults', 'connectTimeout', 'grace', 'durability', 'publishing']
+const OPTIONS = [
+  'service',
+  'namespace',
+  'topology',
+  'logger',
+  'observe',
+  'trace',
+  'use',
+  'defaults',
+  'connectTimeout',
+  'grace',
+  'durability',
+  'publishing',
+]
 const none = (): void => {}
 const SILENT: Logger = { debug: none, info: none, warn: none, error: none }
 /** Warnings and errors to the console: a library that says nothing hides what goes wrong. */
@@ -58,16 +86,35 @@ const CONSOLE: Logger = {
 export function settings(options: BusOptions): Settings {
   const where = 'connect()'
   checkKeys(options, OPTIONS, where)
-  const { service = DEFAULTS.service, namespace, logger, observe, trace = {}, use = [], defaults = {}, publishing = {} } = options
-  if (typeof service !== 'string' || service === '') throw invalid(`${where}.service`, `expected a text, got ${show(service)}.`)
+  const {
+    service = DEFAULTS.service,
+    namespace,
+    logger,
+    observe,
+    trace = {},
+    use = [],
+    defaults = {},
+    publishing = {},
+  } = options
+  if (typeof service !== 'string' || service === '')
+    throw invalid(`${where}.service`, `expected a text, got ${show(service)}.`)
   if (namespace !== undefined) checkName(namespace, `${where}.namespace`)
-  if (logger !== undefined && logger !== false && !(['debug', 'info', 'warn', 'error'] as const).every((level) => typeof logger?.[level] === 'function'))
-    throw invalid(`${where}.logger`, 'expected false or an object with debug, info, warn and error, such as pino or console.')
+  if (
+    logger !== undefined &&
+    logger !== false &&
+    !(['debug', 'info', 'warn', 'error'] as const).every((level) => typeof logger?.[level] === 'function')
+  )
+    throw invalid(
+      `${where}.logger`,
+      'expected false or an object with debug, info, warn and error, such as pino or console.',
+    )
   checkKeys(trace, ['publish', 'attempt'], `${where}.trace`)
+  for (const field of ['publish', 'attempt'] as const) optionalFunction(trace[field], `${where}.trace.${field}`)
   checkKeys(defaults, ['concurrency', 'timeout', 'retry'], `${where}.defaults`)
   checkKeys(publishing, ['bufferMessages', 'bufferBytes', 'timeout', 'whenFull', 'use'], `${where}.publishing`)
   const functions = <T>(list: readonly T[], field: string): readonly T[] => {
-    if (!Array.isArray(list) || list.some((item) => typeof item !== 'function')) throw invalid(field, 'expected an array of functions.')
+    if (!Array.isArray(list) || list.some((item) => typeof item !== 'function'))
+      throw invalid(field, 'expected an array of functions.')
     return list
   }
   return {
@@ -81,14 +128,19 @@ export function settings(options: BusOptions): Settings {
     concurrency: optionalInteger(defaults.concurrency, `${where}.defaults.concurrency`, 1, 10_000),
     timeoutMs: optionalDuration(defaults.timeout, `${where}.defaults.timeout`, 1) ?? DEFAULTS.timeoutMs,
     retry: retryPolicy(defaults.retry, `${where}.defaults.retry`) ?? DEFAULT_RETRY,
-    connectTimeoutMs: optionalDuration(options.connectTimeout, `${where}.connectTimeout`, 1) ?? DEFAULTS.connectTimeoutMs,
+    connectTimeoutMs:
+      optionalDuration(options.connectTimeout, `${where}.connectTimeout`, 1) ?? DEFAULTS.connectTimeoutMs,
     graceMs: optionalDuration(options.grace, `${where}.grace`) ?? DEFAULTS.graceMs,
     strict: optionalChoice(options.durability, `${where}.durability`, ['report', 'strict']) === 'strict',
     publishing: {
-      bufferMessages: optionalInteger(publishing.bufferMessages, `${where}.publishing.bufferMessages`, 1) ?? DEFAULTS.bufferMessages,
-      bufferBytes: optionalInteger(publishing.bufferBytes, `${where}.publishing.bufferBytes`, 1) ?? DEFAULTS.bufferBytes,
+      bufferMessages:
+        optionalInteger(publishing.bufferMessages, `${where}.publishing.bufferMessages`, 1) ?? DEFAULTS.bufferMessages,
+      bufferBytes:
+        optionalInteger(publishing.bufferBytes, `${where}.publishing.bufferBytes`, 1) ?? DEFAULTS.bufferBytes,
       timeoutMs: optionalDuration(publishing.timeout, `${where}.publishing.timeout`, 1) ?? DEFAULTS.publishTimeoutMs,
-      whenFull: optionalChoice(publishing.whenFull, `${where}.publishing.whenFull`, ['wait', 'reject', 'drop-oldest']) ?? 'wait',
+      whenFull:
+        optionalChoice(publishing.whenFull, `${where}.publishing.whenFull`, ['wait', 'reject', 'drop-oldest']) ??
+        'wait',
       use: functions(publishing.use ?? [], `${where}.publishing.use`),
     },
   }

@@ -6,6 +6,7 @@ import type { Logger } from './api.ts'
 import { sleep } from './clock.ts'
 import { asPolybusError, describeError, PolybusError } from './errors.ts'
 import type { MaybePromise } from './idempotency.ts'
+import { within } from './within.ts'
 
 export interface SupervisorOptions {
   readonly adapter: Adapter
@@ -51,24 +52,12 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   let lastError: PolybusError | undefined
   let waiters: (() => void)[] = []
 
-  /** One call of the adapter that ends at its deadline, whatever the adapter does. */
-  const within = async <T>(ms: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> => {
-    const abort = new AbortController()
-    const stop = (): void => abort.abort(closing.signal.reason)
-    closing.signal.addEventListener('abort', stop)
-    const timer = clock.timer(ms, () => abort.abort(new PolybusError('CONNECTION_FAILED', `The broker did not answer within ${ms} ms.`)))
-    try {
-      return await new Promise<T>((resolve, reject) => {
-        abort.signal.addEventListener('abort', () => reject(abort.signal.reason as Error), { once: true })
-        if (closing.signal.aborted) stop()
-        else run(abort.signal).then(resolve, reject)
-      })
-    } finally {
-      timer.cancel()
-      closing.signal.removeEventListener('abort', stop)
-    }
-  }
-  const backoffMs = (failures: number): number => (failures === 0 ? 0 : Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(failures - 1, 10)) * (0.5 + Math.random() / 2))
+  const call = <T>(ms: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> =>
+    within(clock, ms, run, closing.signal)
+  const backoffMs = (failures: number): number =>
+    failures === 0
+      ? 0
+      : Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(failures - 1, 10)) * (0.5 + Math.random() / 2)
 
   const rise = (): void => {
     state = 'up'
@@ -85,8 +74,13 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     for (let failures = 0; ; failures++) {
       const left = deadline - clock.now()
       try {
-        if (left <= 0) throw new PolybusError('CONNECT_TIMEOUT', `${adapter.name} could not be reached within ${options.connectTimeoutMs} ms.${lastError ? ` Last: ${lastError.message}` : ''}`, { cause: lastError })
-        await within(left, (signal) => adapter.connect({ ...options.call, signal }))
+        if (left <= 0)
+          throw new PolybusError(
+            'CONNECT_TIMEOUT',
+            `${adapter.name} could not be reached within ${options.connectTimeoutMs} ms.${lastError ? ` Last: ${lastError.message}` : ''}`,
+            { cause: lastError },
+          )
+        await call(left, (signal) => adapter.connect({ ...options.call, signal }))
         return rise()
       } catch (error) {
         lastError = asPolybusError(error, 'CONNECTION_FAILED')
@@ -101,38 +95,59 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     for (let failures = 0; !closing.signal.aborted; failures++) {
       await sleep(clock, backoffMs(failures), closing.signal)
       try {
-        await within(ATTEMPT_MS, (signal) => adapter.connect({ ...options.call, signal }))
+        await call(ATTEMPT_MS, (signal) => adapter.connect({ ...options.call, signal }))
         break
       } catch (error) {
         lastError = asPolybusError(error, 'CONNECTION_FAILED')
-        log.warn({ adapter: adapter.name, failures: failures + 1, err: describeError(error) }, 'the broker cannot be reached')
+        log.warn(
+          { adapter: adapter.name, failures: failures + 1, err: describeError(error) },
+          'the broker cannot be reached',
+        )
       }
     }
     // One channel that cannot be set up must not hold the others.
     for (const [channel, known] of channels) {
       if (closing.signal.aborted) return
-      await setUp(channel, known).catch((error: unknown) => log.error({ channel: channel.spec.name, err: describeError(error) }, 'the channel could not be set up again'))
+      await setUp(channel, known).catch((error: unknown) =>
+        log.error({ channel: channel.spec.name, err: describeError(error) }, 'the channel could not be set up again'),
+      )
     }
-    if (!closing.signal.aborted) rise()
+    if (closing.signal.aborted) return
+    rise()
+    // Those are tried on, also where nobody publishes: a consumer may well receive already.
+    for (const [channel, { error }] of channels) if (error?.retryable) void ensure(channel)
   }
 
   const setUp = async (channel: ChannelDefinition, known: ChannelState): Promise<Capabilities> => {
     try {
       const { topology } = adapter
       if (topology && options.call.topology !== 'none') {
-        await within(ATTEMPT_MS, async (signal) => {
+        await call(ATTEMPT_MS, async (signal) => {
           const { changes, conflicts } = await topology.plan([channel.spec], { signal })
           const list = (items: readonly { readonly text: string }[]): string => items.map(({ text }) => text).join('; ')
-          if (conflicts.length > 0) throw new PolybusError('TOPOLOGY_CONFLICT', `Channel '${channel.spec.name}': ${list(conflicts)}.`)
-          if (changes.length > 0 && options.call.topology === 'verify') throw new PolybusError('TOPOLOGY_MISSING', `Channel '${channel.spec.name}' needs what may not be created (topology: 'verify'): ${list(changes)}.`)
+          if (conflicts.length > 0)
+            throw new PolybusError('TOPOLOGY_CONFLICT', `Channel '${channel.spec.name}': ${list(conflicts)}.`)
+          if (changes.length > 0 && options.call.topology === 'verify')
+            throw new PolybusError(
+              'TOPOLOGY_MISSING',
+              `Channel '${channel.spec.name}' needs what may not be created (topology: 'verify'): ${list(changes)}.`,
+            )
           if (changes.length > 0) await topology.apply(changes, { signal })
         })
       }
       const capabilities = adapter.capabilities(channel.spec)
-      const hazards = adapter.hazards ? await within(ATTEMPT_MS, (signal) => adapter.hazards?.(channel.spec, { signal }) ?? Promise.resolve([])) : []
-      for (const { kind, text } of hazards) if (!known.hazards.some((other) => other.kind === kind)) log.warn({ channel: channel.spec.name, hazard: kind }, text)
+      const hazards = adapter.hazards
+        ? await call(ATTEMPT_MS, (signal) => adapter.hazards?.(channel.spec, { signal }) ?? Promise.resolve([]))
+        : []
+      for (const { kind, text } of hazards)
+        if (!known.hazards.some((other) => other.kind === kind))
+          log.warn({ channel: channel.spec.name, hazard: kind }, text)
       known.hazards = hazards
-      if (options.strict && hazards.length > 0) throw new PolybusError('HAZARD', `Channel '${channel.spec.name}' on ${adapter.name}: ${hazards.map(({ text }) => text).join('; ')}. Mend it on the server, or set durability: 'report'.`)
+      if (options.strict && hazards.length > 0)
+        throw new PolybusError(
+          'HAZARD',
+          `Channel '${channel.spec.name}' on ${adapter.name}: ${hazards.map(({ text }) => text).join('; ')}. Mend it on the server, or set durability: 'report'.`,
+        )
       known.error = undefined
       known.capabilities = capabilities
       return capabilities
@@ -164,37 +179,48 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     recover().catch((cause: unknown) => log.error({ err: describeError(cause) }, 'a bug in Polybus: recovering failed'))
   }
 
+  /** Tried until it is there, or can't be: who waits for it has a deadline of his own. */
   const first = async (channel: ChannelDefinition, known: ChannelState): Promise<Capabilities> => {
     try {
-      const at = await up(closing.signal)
-      if (at === undefined) throw new PolybusError('CLOSED', 'The bus is closed.', { sent: 'no' })
-      return await setUp(channel, known).catch((error: PolybusError) => {
-        if (error.code === 'CONNECTION_FAILED') broken(error, at)
-        // Nothing of a message was sent yet.
-        throw new PolybusError(error.code, error.message, { cause: error, sent: 'no', retryable: error.retryable })
-      })
+      for (let failures = 1; ; failures++) {
+        const at = await up(closing.signal)
+        if (at === undefined) throw new PolybusError('CLOSED', 'The bus is closed.', { sent: 'no' })
+        try {
+          return await setUp(channel, known)
+        } catch (error) {
+          const cause = asPolybusError(error, 'CONNECTION_FAILED')
+          // Nothing of a message was sent yet.
+          if (!cause.retryable) throw new PolybusError(cause.code, cause.message, { cause, sent: 'no' })
+          if (cause.code === 'CONNECTION_FAILED') broken(cause, at)
+          await sleep(clock, backoffMs(failures), closing.signal)
+        }
+      }
     } finally {
       known.ensuring = undefined
     }
+  }
+
+  const ensure = (channel: ChannelDefinition): MaybePromise<Capabilities> => {
+    let known = channels.get(channel)
+    if (!known)
+      channels.set(channel, (known = { capabilities: undefined, ensuring: undefined, hazards: [], error: undefined }))
+    if (known.capabilities) return known.capabilities
+    if (!known.ensuring) {
+      known.ensuring = first(channel, known)
+      known.ensuring.catch(() => {})
+    }
+    return known.ensuring
   }
 
   return {
     connect,
     up,
     broken,
-    ensure(channel) {
-      let known = channels.get(channel)
-      if (!known) channels.set(channel, (known = { capabilities: undefined, ensuring: undefined, hazards: [], error: undefined }))
-      if (known.capabilities) return known.capabilities
-      if (!known.ensuring) {
-        known.ensuring = first(channel, known)
-        known.ensuring.catch(() => {})
-      }
-      return known.ensuring
-    },
+    ensure,
     reasons() {
       const reasons: { down: boolean; text: string }[] = []
-      if (state === 'down' || state === 'connecting') reasons.push({ down: true, text: `${adapter.name}: disconnected${lastError ? `: ${lastError.message}` : ''}` })
+      if (state === 'down' || state === 'connecting')
+        reasons.push({ down: true, text: `${adapter.name}: disconnected${lastError ? `: ${lastError.message}` : ''}` })
       for (const [channel, { error, hazards }] of channels) {
         if (error) reasons.push({ down: false, text: `channel '${channel.spec.name}': ${error.message}` })
         for (const { text } of hazards) reasons.push({ down: false, text: `channel '${channel.spec.name}': ${text}` })
@@ -208,7 +234,9 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       state = 'closed'
       closing.abort(new PolybusError('CLOSED', 'The bus is closed.'))
       for (const wake of waiters.splice(0)) wake()
-      await Promise.race([adapter.close(), sleep(clock, CLOSE_MS)])
+      await within(clock, CLOSE_MS, () => adapter.close()).catch((error: unknown) =>
+        log.warn({ adapter: adapter.name, err: describeError(error) }, 'the adapter did not close properly'),
+      )
     },
   }
 }

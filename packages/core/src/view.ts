@@ -31,7 +31,9 @@ class MessageView implements Message {
     return (this.#raw ??= foreignHeaders(this.#wire.headers))
   }
   get headers(): Readonly<Record<string, string>> {
-    return (this.#headers ??= Object.fromEntries(this.rawHeaders.filter(([, value]) => typeof value === 'string')) as Record<string, string>)
+    return (this.#headers ??= Object.fromEntries(
+      this.rawHeaders.filter(([, value]) => typeof value === 'string'),
+    ) as Record<string, string>)
   }
   get body(): Uint8Array | null {
     return this.#wire.body
@@ -51,7 +53,8 @@ class MessageView implements Message {
 }
 
 /** `id`: the wire's, or the one that a foreign message was given. */
-export const viewMessage = (wire: WireMessage, id: string, position: string): Message => new MessageView(wire, id, position)
+export const viewMessage = (wire: WireMessage, id: string, position: string): Message =>
+  new MessageView(wire, id, position)
 
 /** The record of the wire behind a view, for adapters' readers of native records. */
 export type { MessageView }

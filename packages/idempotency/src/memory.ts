@@ -12,7 +12,7 @@ import {
 import { createRecentTable } from './table.ts'
 
 export interface MemoryStoreOptions {
-  /** How many completed keys are remembered: past it the oldest go first. Claims that are still running stay. Default 100,000. */
+  /** How many keys are remembered: past it the oldest completed ones go first, and never claims that are still running. Default 100,000. */
   readonly max?: number | undefined
   /** How long a completed key is remembered. Default `'7d'`. */
   readonly ttl?: Duration | undefined
@@ -20,24 +20,18 @@ export interface MemoryStoreOptions {
   readonly clock?: Pick<Clock, 'now'> | undefined
 }
 
-/** One claim of a key, and its own fencing token: whoever takes the key over makes a new one. */
-interface Running {
-  /** End of the lease. */
-  until: number
-  /** Forgotten while it ran: its completion is not recorded. */
-  forgotten: boolean
-}
-
 const DUPLICATE: Claim = { status: 'duplicate' }
 const BUSY: Claim = { status: 'busy' }
 const MAX = 10_000_000
+/** No claim runs: fences are above 0. */
+const COMPLETED = 0
 
 /** The memory store with what it holds. It answers at once, never by a promise. */
 export interface MemoryStore extends ClaimStore {
   claim(key: string, leaseMs: number): Claim
   complete(key: string, fence: unknown): boolean
   release(key: string, fence: unknown): void
-  extend(key: string, fence: unknown, leaseMs: number): boolean
+  renew(key: string, fence: unknown, leaseMs: number): boolean
   forget(prefix: string): void
   /** Keys held: completed ones, and claims still running. */
   readonly size: number
@@ -56,50 +50,73 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const max = optionalInteger(options.max, 'memoryStore().max', 1, MAX) ?? 100_000
   const ttlMs = optionalDuration(options.ttl, 'memoryStore().ttl', 1) ?? 7 * 86_400_000
   const clock = options.clock ?? systemClock()
-  const running = new Map<string, Running>()
-  /** Until when each completed key is remembered. */
-  const completed = createRecentTable(max)
+  // Numbers in arrays beside the table: a claim makes no object that would outlive it.
+  const fences = new Float64Array(max)
+  const until = new Float64Array(max)
+  /** Forgotten while it ran: its completion is not recorded. */
+  const forgotten = new Uint8Array(max)
+  const table = createRecentTable(max, (index) => fences[index] !== COMPLETED)
+  let claims = 0
 
-  const held = (key: string, fence: unknown): Running | undefined => {
-    const claim = running.get(key)
-    return claim === fence ? claim : undefined
+  /** The index of a claim that is still this fence's: who takes a key over gives it a new one. */
+  const held = (key: string, fence: unknown): number => {
+    const index = (fence as number) % max
+    return table.text(index) === key && fences[index] === fence ? index : -1
+  }
+  const remove = (index: number): void => {
+    fences[index] = COMPLETED
+    table.remove(index)
   }
 
   return {
     kind: 'claim',
     claim(key, leaseMs) {
       const now = clock.now()
-      const until = completed.get(key)
-      if (until !== undefined && until > now) return DUPLICATE
-      const other = running.get(key)
-      if (other && other.until > now) return BUSY
-      const fence: Running = { until: now + leaseMs, forgotten: false }
-      running.set(key, fence)
+      let index = table.find(key)
+      if (index >= 0) {
+        if ((until[index] as number) > now) return fences[index] === COMPLETED ? DUPLICATE : BUSY
+        // Its time, or its lease, is over.
+        remove(index)
+      }
+      index = table.insert(key)
+      // As many claims run as there is memory for.
+      if (index < 0) return BUSY
+      const fence = ++claims * max + index
+      fences[index] = fence
+      forgotten[index] = 0
+      until[index] = now + leaseMs
       return { status: 'claimed', fence }
     },
     complete(key, fence) {
-      const claim = held(key, fence)
-      if (!claim) return false
-      running.delete(key)
-      if (claim.forgotten) return true
-      completed.set(key, clock.now() + ttlMs)
+      const index = held(key, fence)
+      if (index < 0) return false
+      if (forgotten[index] === 1) {
+        remove(index)
+        return true
+      }
+      fences[index] = COMPLETED
+      until[index] = clock.now() + ttlMs
       return true
     },
     release(key, fence) {
-      if (held(key, fence)) running.delete(key)
+      const index = held(key, fence)
+      if (index >= 0) remove(index)
     },
-    extend(key, fence, leaseMs) {
-      const claim = held(key, fence)
-      if (!claim) return false
-      claim.until = clock.now() + leaseMs
+    renew(key, fence, leaseMs) {
+      const index = held(key, fence)
+      if (index < 0) return false
+      until[index] = clock.now() + leaseMs
       return true
     },
     forget(prefix) {
-      completed.forget((text) => text.startsWith(prefix))
-      for (const [key, claim] of running) if (key.startsWith(prefix)) claim.forgotten = true
+      for (let index = 0; index < max; index++) {
+        if (!table.text(index)?.startsWith(prefix)) continue
+        if (fences[index] === COMPLETED) remove(index)
+        else forgotten[index] = 1
+      }
     },
     get size() {
-      return running.size + completed.size
+      return table.size
     },
   }
 }

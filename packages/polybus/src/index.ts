@@ -59,3 +59,4 @@ export type {
   Trace,
 } from '@polybus/core'
 export { connect } from './connect.ts'
+export { adapterOf } from './scheme.ts'

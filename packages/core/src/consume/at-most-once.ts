@@ -1,5 +1,4 @@
 // At most once: decode, acknowledge for good, then the handler, one attempt. What it throws is counted, never tried again.
-import type { Settlement } from '../adapter.ts'
 import type { BusEvent } from '../api.ts'
 import { isPromise } from '../schema.ts'
 import type { Attempt } from './attempt.ts'
@@ -11,16 +10,18 @@ import type { Scheduler } from './scheduler.ts'
 export interface AtMostOnceSteps {
   readonly attempt: Attempt
   readonly scheduler: Scheduler
-  readonly settle: (settlement: Settlement) => void
   /** What cannot be decoded goes the ordinary way, to the dead letters. */
   readonly conclude: (result: AttemptResult) => void
   readonly event: (kind: BusEvent['kind'], error?: unknown) => void
   readonly ended: () => void
+  /** Handlers that run after their acknowledgement, so that a stop can abort them. */
+  readonly acknowledged: Set<Flight>
 }
 
 export function startAtMostOnce(flight: Flight, steps: AtMostOnceSteps): void {
-  const { attempt, scheduler, settle, conclude, event, ended } = steps
+  const { attempt, scheduler, conclude, event, ended, acknowledged } = steps
   const finish = (result?: AttemptResult): void => {
+    acknowledged.delete(flight)
     if (result && result.kind !== 'done') event('failed', 'error' in result ? result.error : undefined)
     scheduler.leaveKey(flight)
     scheduler.leaveSlot()
@@ -32,11 +33,12 @@ export function startAtMostOnce(flight: Flight, steps: AtMostOnceSteps): void {
     onEnded(flight, (how) => {
       // Not acknowledged: somebody else will get it.
       if (how === 'lost') return finish()
+      acknowledged.add(flight)
       const result = attempt.handle(flight, decoded.value)
       if (isPromise(result)) void result.then(finish)
       else finish(result)
     })
-    settle({ token: flight.delivery.token, kind: 'ack' })
+    flight.owner.finish(flight, { token: flight.delivery.token, kind: 'ack' })
   }
   const decoded = attempt.decode(flight)
   if (isPromise(decoded)) void decoded.then(decided)

@@ -1,24 +1,26 @@
 // One attempt: decode + validate -> deduplicate -> time-out -> middleware -> handler. It settles nothing and decides nothing.
 import { randomUUID } from 'node:crypto'
 import type { Trace } from '../api.ts'
-import { PolybusError } from '../errors.ts'
+import type { Due } from '../deadlines.ts'
+import { describeError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
 import type { Message } from '../message.ts'
 import { isPromise } from '../schema.ts'
 import { viewMessage } from '../view.ts'
 import type { Invoke } from './compose.ts'
 import { type ContextShared, HandlerContext } from './context.ts'
-import type { AttemptResult } from './decide.ts'
+import { type AttemptResult, DONE } from './decide.ts'
 import type { Decode, Decoded } from './decode.ts'
-import type { Deduplicate, Work } from './deduplicate.ts'
+import type { Deduplicate, Job } from './deduplicate.ts'
 import { abortFlight, type Flight, signalOf } from './flight.ts'
-import { runPlain } from './deduplicate.ts'
-import type { Timeouts } from './timeout.ts'
+import type { Timed, Timeouts } from './timeout.ts'
 
 export interface AttemptOptions {
   readonly decode: Decode
   readonly deduplicate: Deduplicate | undefined
   readonly idempotencyKey: ((value: unknown, message: Message) => string) | undefined
+  /** A batch consumer: a message's time begins with its batch. */
+  readonly collects: boolean
   /** `<channel>:<group>:` */
   readonly keyPrefix: string
   readonly timeouts: Timeouts
@@ -36,48 +38,103 @@ export interface Attempt {
   handle(flight: Flight, value: unknown): MaybePromise<AttemptResult>
 }
 
-export function createAttempt(options: AttemptOptions): Attempt {
-  const { deduplicate, idempotencyKey, timeouts, invoke, shared, trace, deliveryLimit } = options
+/** A handler's run: one object for its time-out, its claim and its promise, because every message needs one. */
+class Execution implements Job, Timed {
+  readonly #options: AttemptOptions
+  readonly #flight: Flight
+  readonly #value: unknown
+  readonly #id: string
+  readonly #key: string | undefined
+  timedOut = false
+  dueAt = 0
+  duePrevious: Due | undefined = undefined
+  dueNext: Due | undefined = undefined
+  dueListed = false
 
-  /** Never throws and never rejects: what the handler threw is a value. */
-  const work = (flight: Flight, value: unknown, id: string, effectKey: string | undefined): Work => {
-    return (tx) => {
-      const watch = timeouts.start((reason) => abortFlight(flight, reason))
-      const ended = (failure: { readonly error: unknown } | undefined): { readonly error: unknown } | undefined => {
-        const late = timeouts.end(watch)
-        return late ? { error: late } : failure
-      }
-      try {
-        const ctx = new HandlerContext(shared, flight, id, tx, effectKey)
-        const returned = trace
-          ? trace({ channel: shared.channel, group: shared.group, attempt: ctx.attempt, message: ctx.message }, async () => void (await invoke(value, ctx)))
-          : invoke(value, ctx)
-        if (isPromise(returned as MaybePromise<unknown>)) return (returned as Promise<unknown>).then(() => ended(undefined), (error: unknown) => ended({ error }))
-        return ended(undefined)
-      } catch (error) {
-        return ended({ error })
-      }
+  constructor(options: AttemptOptions, flight: Flight, value: unknown, id: string, key: string | undefined) {
+    this.#options = options
+    this.#flight = flight
+    this.#value = value
+    this.#id = id
+    this.#key = key
+  }
+  get signal(): AbortSignal {
+    return signalOf(this.#flight)
+  }
+  abort(reason: PolybusError): void {
+    abortFlight(this.#flight, reason)
+  }
+  run(tx: unknown): MaybePromise<AttemptResult> {
+    const { timeouts, shared, invoke, trace } = this.#options
+    timeouts.start(this)
+    if (this.#options.collects) this.#flight.timing = this
+    try {
+      const ctx = new HandlerContext(shared, this.#flight, this.#id, tx, this.#key)
+      const returned = trace ? this.#traced(trace, ctx) : invoke(this.#value, ctx)
+      if (!isPromise<unknown>(returned)) return this.#ended(DONE)
+      return returned.then(
+        () => this.#ended(DONE),
+        (error: unknown) => this.#ended({ kind: 'failed', error }),
+      )
+    } catch (error) {
+      return this.#ended({ kind: 'failed', error })
     }
   }
+  /** The handler's own end decides, whatever the tracer does with it: an error that it swallows must not become an ack. */
+  async #traced(trace: NonNullable<Trace['attempt']>, ctx: HandlerContext): Promise<void> {
+    const { invoke, shared } = this.#options
+    let running: Promise<void> | undefined
+    const run = (): Promise<void> => {
+      running ??= (async () => void (await invoke(this.#value, ctx)))()
+      running.catch(() => {})
+      return running
+    }
+    let failure: { readonly error: unknown } | undefined
+    try {
+      await trace({ channel: shared.channel, group: shared.group, attempt: ctx.attempt, message: ctx.message }, run)
+    } catch (error) {
+      failure = { error }
+    }
+    if (!running) throw failure ? failure.error : new Error('trace.attempt() did not call run().')
+    await running
+    if (failure) shared.log.warn({ err: describeError(failure.error) }, 'trace.attempt() threw')
+  }
+  suspend(): void {
+    this.#options.timeouts.suspend(this)
+  }
+  resume(): void {
+    this.#options.timeouts.start(this)
+  }
+  /** Past its time it has failed, however it ended. */
+  #ended(result: AttemptResult): AttemptResult {
+    const error = this.#options.timeouts.end(this)
+    return error ? { kind: 'failed', error } : result
+  }
+}
+
+export function createAttempt(options: AttemptOptions): Attempt {
+  const { deduplicate, idempotencyKey, deliveryLimit, keyPrefix } = options
 
   const handle = (flight: Flight, value: unknown): MaybePromise<AttemptResult> => {
     const { message, position } = flight.delivery
     const known = flight.progress.id ?? message.id
     const id = known ?? (flight.foreignId ??= randomUUID())
-    if (!deduplicate) return runPlain(work(flight, value, id, undefined))
+    if (!deduplicate) return new Execution(options, flight, value, id, undefined).run(undefined)
     let key: string
     if (idempotencyKey) {
       try {
         const own: unknown = idempotencyKey(value, viewMessage(message, id, position))
-        if (typeof own !== 'string' || own === '') throw new PolybusError('INVALID_MESSAGE', 'idempotencyKey must return a text that is not empty.')
-        key = options.keyPrefix + own
+        if (typeof own !== 'string' || own === '')
+          throw new PolybusError('INVALID_MESSAGE', 'idempotencyKey must return a text that is not empty.')
+        key = keyPrefix + own
       } catch (error) {
         return { kind: 'refused', reason: 'invalid', error }
       }
     } else if (known === undefined) {
-      return { kind: 'refused', reason: 'no-id', error: new PolybusError('INVALID_MESSAGE', 'The message has no id, so it cannot be deduplicated. Give the consumer an idempotencyKey.') }
-    } else key = `${options.keyPrefix}${message.source ?? ''}:${known}`
-    return deduplicate(key, work(flight, value, id, key), () => signalOf(flight))
+      const text = 'The message has no id, so it cannot be deduplicated. Give the consumer an idempotencyKey.'
+      return { kind: 'refused', reason: 'no-id', error: new PolybusError('INVALID_MESSAGE', text) }
+    } else key = `${keyPrefix}${message.source ?? ''}:${known}`
+    return deduplicate(key, new Execution(options, flight, value, id, key))
   }
 
   const decode = (flight: Flight): MaybePromise<Decoded> => options.decode(flight.delivery.message)
@@ -89,10 +146,14 @@ export function createAttempt(options: AttemptOptions): Attempt {
     handle,
     run(flight) {
       const { count } = flight.delivery
-      if (count !== null && deliveryLimit !== null && count > deliveryLimit)
-        return { kind: 'refused', reason: 'delivery-limit', error: new PolybusError('LEASE_LOST', `The broker handed the message out ${count} times: it may be killing its process.`) }
+      if (count !== null && deliveryLimit !== null && count > deliveryLimit) {
+        const text = `The broker handed the message out ${count} times: it may be killing its process.`
+        return { kind: 'refused', reason: 'delivery-limit', error: new PolybusError('LEASE_LOST', text) }
+      }
       const decoded = decode(flight)
-      return isPromise(decoded) ? decoded.then((settled) => handleDecoded(flight, settled)) : handleDecoded(flight, decoded)
+      return isPromise(decoded)
+        ? decoded.then((settled) => handleDecoded(flight, settled))
+        : handleDecoded(flight, decoded)
     },
   }
 }

@@ -1,7 +1,9 @@
 // Batch consumers: a collector stands in the handler's place, so that every stage before it stays the same.
 import type { BatchContext, BatchItem, Context } from '../api.ts'
 import type { Clock, Timer } from '../clock.ts'
+import { PolybusError } from '../errors.ts'
 import type { Invoke } from './compose.ts'
+import { HandlerContext } from './context.ts'
 
 interface Pending {
   readonly value: unknown
@@ -19,25 +21,39 @@ export interface BatchOptions {
 }
 
 export function createBatch({ clock, max, waitMs, concurrency, handler }: BatchOptions): Invoke {
-  let pending: Pending[] = []
+  /** What waits for its batch, in order. */
+  const pending = new Set<Pending>()
   let timer: Timer | undefined
   let due = false
   let running = 0
 
+  const reset = (): void => {
+    timer?.cancel()
+    timer = undefined
+    due = false
+  }
   const collect = (): void => {
-    if (pending.length === 0 || running >= concurrency) return
-    if (pending.length < max && !due) {
+    if (pending.size === 0 || running >= concurrency) return
+    if (pending.size < max && !due) {
       timer ??= clock.timer(waitMs, () => {
         due = true
         collect()
       })
       return
     }
-    timer?.cancel()
-    timer = undefined
-    due = false
-    const items = pending.slice(0, max)
-    pending = pending.slice(max)
+    reset()
+    const items: Pending[] = []
+    for (const item of pending) {
+      if (items.length === max) break
+      items.push(item)
+    }
+    for (const item of items) {
+      pending.delete(item)
+      const flight = HandlerContext.flightOf(item.ctx)
+      if (!flight) continue
+      flight.withdraw = undefined
+      flight.timing?.resume()
+    }
     running++
     // Errors are the items' promises.
     void runBatch(items, handler).then(() => {
@@ -49,7 +65,19 @@ export function createBatch({ clock, max, waitMs, concurrency, handler }: BatchO
 
   return (value, ctx) =>
     new Promise<void>((resolve, reject) => {
-      pending.push({ value, ctx, resolve, reject })
+      const item: Pending = { value, ctx, resolve, reject }
+      const flight = HandlerContext.flightOf(ctx)
+      if (flight) {
+        // Its time is the batch's, and until that begins a stop or a loss takes it back.
+        flight.timing?.suspend()
+        flight.withdraw = () => {
+          flight.withdraw = undefined
+          pending.delete(item)
+          if (pending.size === 0) reset()
+          reject(new PolybusError('CLOSED', 'The message went back before its batch began.'))
+        }
+      }
+      pending.add(item)
       collect()
     })
 }

@@ -6,7 +6,17 @@ import type { ClaimStore, IdempotencyStore, TransactionalStore } from '../idempo
 import type { Message } from '../message.ts'
 import { show } from '../duration.ts'
 import { PolybusError } from '../errors.ts'
-import { checkKeys, checkName, invalid, nearest, optionalBoolean, optionalChoice, optionalDuration, optionalFunction, optionalInteger } from '../options.ts'
+import {
+  checkKeys,
+  checkName,
+  invalid,
+  nearest,
+  optionalBoolean,
+  optionalChoice,
+  optionalDuration,
+  optionalFunction,
+  optionalInteger,
+} from '../options.ts'
 import { type RetryPolicy, retryPolicy } from './retry.ts'
 
 export type AnyStore = ClaimStore | TransactionalStore<unknown>
@@ -26,10 +36,25 @@ export interface ConsumerDefinition {
   readonly use: readonly Middleware[]
   readonly run:
     | { readonly kind: 'each'; readonly handler: Handler<unknown, unknown> }
-    | { readonly kind: 'batch'; readonly max: number; readonly waitMs: number; readonly handler: (items: readonly BatchItem<unknown>[], ctx: BatchContext<unknown>) => Maybe }
+    | {
+        readonly kind: 'batch'
+        readonly max: number
+        readonly waitMs: number
+        readonly handler: (items: readonly BatchItem<unknown>[], ctx: BatchContext<unknown>) => Maybe
+      }
 }
 
-const POLICY = ['concurrency', 'timeout', 'retry', 'deadLetter', 'idempotency', 'idempotencyKey', 'delivery', 'from', 'use']
+const POLICY = [
+  'concurrency',
+  'timeout',
+  'retry',
+  'deadLetter',
+  'idempotency',
+  'idempotencyKey',
+  'delivery',
+  'from',
+  'use',
+]
 const RUN = ['handler', 'on', 'batch']
 
 /**
@@ -56,7 +81,11 @@ interface RawOptions {
   readonly use?: readonly Middleware[]
   readonly handler?: Handler<unknown, unknown>
   readonly on?: Record<string, Handler<unknown, unknown>>
-  readonly batch?: { readonly max: number; readonly wait: Duration; readonly handler: Extract<ConsumerDefinition['run'], { kind: 'batch' }>['handler'] }
+  readonly batch?: {
+    readonly max: number
+    readonly wait: Duration
+    readonly handler: Extract<ConsumerDefinition['run'], { kind: 'batch' }>['handler']
+  }
 }
 
 function define(channel: AnyChannel, group: string, options: RawOptions): ConsumerDefinition {
@@ -66,13 +95,18 @@ function define(channel: AnyChannel, group: string, options: RawOptions): Consum
   const { groups, name } = definition.spec
   if (groups.length > 0 && !groups.includes(group)) {
     const near = nearest(group, groups)
-    throw new PolybusError('UNKNOWN_GROUP', `Channel '${name}' declares the groups ${groups.join(', ')}, not '${group}'.${near ? ` Did you mean '${near}'?` : ' Add it to the channel.'}`)
+    throw new PolybusError(
+      'UNKNOWN_GROUP',
+      `Channel '${name}' declares the groups ${groups.join(', ')}, not '${group}'.${near ? ` Did you mean '${near}'?` : ' Add it to the channel.'}`,
+    )
   }
   const where = `consumer '${name}/${group}'`
   checkKeys(options, [...POLICY, ...RUN], where)
   const { idempotency, use = [] } = options
-  if (idempotency !== undefined && idempotency?.kind !== 'claim' && idempotency?.kind !== 'transactional') throw invalid(`${where}.idempotency`, `expected a store such as memoryStore(), got ${show(idempotency)}.`)
-  if (!Array.isArray(use) || use.some((middleware) => typeof middleware !== 'function')) throw invalid(`${where}.use`, 'expected an array of middleware functions.')
+  if (idempotency !== undefined && idempotency?.kind !== 'claim' && idempotency?.kind !== 'transactional')
+    throw invalid(`${where}.idempotency`, `expected a store such as memoryStore(), got ${show(idempotency)}.`)
+  if (!Array.isArray(use) || use.some((middleware) => typeof middleware !== 'function'))
+    throw invalid(`${where}.use`, 'expected an array of middleware functions.')
   return {
     channel: definition,
     group,
@@ -82,7 +116,9 @@ function define(channel: AnyChannel, group: string, options: RawOptions): Consum
     deadLetter: optionalBoolean(options.deadLetter, `${where}.deadLetter`) ?? true,
     store: idempotency as AnyStore | undefined,
     idempotencyKey: optionalFunction(options.idempotencyKey, `${where}.idempotencyKey`),
-    delivery: optionalChoice(options.delivery, `${where}.delivery`, ['at-least-once', 'at-most-once', 'transactional']) ?? 'at-least-once',
+    delivery:
+      optionalChoice(options.delivery, `${where}.delivery`, ['at-least-once', 'at-most-once', 'transactional']) ??
+      'at-least-once',
     from: optionalChoice(options.from, `${where}.from`, ['beginning', 'end']),
     use,
     run: defineRun(options, definition, where),
@@ -91,13 +127,18 @@ function define(channel: AnyChannel, group: string, options: RawOptions): Consum
 
 function defineRun(options: RawOptions, channel: ChannelDefinition, where: string): ConsumerDefinition['run'] {
   const given = RUN.filter((key) => options[key as keyof RawOptions] !== undefined)
-  if (given.length !== 1) throw invalid(where, `give exactly one of handler, on and batch${given.length > 1 ? `, not ${given.join(' and ')}` : ''}.`)
+  if (given.length !== 1)
+    throw invalid(
+      where,
+      `give exactly one of handler, on and batch${given.length > 1 ? `, not ${given.join(' and ')}` : ''}.`,
+    )
   const { handler, on, batch } = options
   if (batch !== undefined) {
     checkKeys(batch, ['max', 'wait', 'handler'], `${where}.batch`)
     const max = optionalInteger(batch.max, `${where}.batch.max`, 1, 10_000)
     const waitMs = optionalDuration(batch.wait, `${where}.batch.wait`)
-    if (max === undefined || waitMs === undefined || typeof batch.handler !== 'function') throw invalid(`${where}.batch`, 'max, wait and handler are required.')
+    if (max === undefined || waitMs === undefined || typeof batch.handler !== 'function')
+      throw invalid(`${where}.batch`, 'max, wait and handler are required.')
     return { kind: 'batch', max, waitMs, handler: batch.handler }
   }
   if (on !== undefined) return { kind: 'each', handler: byType(on, channel, where) }
@@ -105,15 +146,19 @@ function defineRun(options: RawOptions, channel: ChannelDefinition, where: strin
   return { kind: 'each', handler }
 }
 
-function byType(on: Record<string, Handler<unknown, unknown>>, channel: ChannelDefinition, where: string): Handler<unknown, unknown> {
+function byType(
+  on: Record<string, Handler<unknown, unknown>>,
+  channel: ChannelDefinition,
+  where: string,
+): Handler<unknown, unknown> {
   if (!channel.variants) throw invalid(`${where}.on`, 'needs a channel whose schema is made with types({ … }).')
   const known = (channel.schema as unknown as { '~variants': readonly string[] })['~variants']
   checkKeys(on, [...known, '*'], `${where}.on`)
   for (const [type, handler] of Object.entries(on)) optionalFunction(handler, `${where}.on['${type}']`)
-  const missing = known.filter((type) => !Object.hasOwn(on, type))
+  const missing = known.filter((type) => typeof on[type] !== 'function')
   if (missing.length > 0 && !on['*']) throw invalid(`${where}.on`, `no handler for ${missing.join(', ')}.`)
   return (value, ctx) => {
     const { type, data } = value as { type: string; data: unknown }
-    return (Object.hasOwn(on, type) ? on[type] : on['*'])?.(data, ctx)
+    return ((Object.hasOwn(on, type) ? on[type] : undefined) ?? on['*'])?.(data, ctx)
   }
 }

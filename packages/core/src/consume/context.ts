@@ -34,6 +34,10 @@ export class HandlerContext implements Context<unknown> {
     this.#id = id
     this.#effectKey = effectKey
   }
+  /** For batches. */
+  static flightOf(ctx: Context<unknown>): Flight | undefined {
+    return #flight in ctx ? ctx.#flight : undefined
+  }
   get lastAttempt(): boolean {
     return this.attempt >= this.#shared.attempts
   }
@@ -58,6 +62,10 @@ export class HandlerContext implements Context<unknown> {
   get sideEffectKey(): (name: string) => string {
     const { channel, group } = this.#shared
     const base = this.#effectKey ?? `${this.#flight.delivery.message.source ?? ''}:${this.#id}`
-    return (name) => createHash('sha256').update(JSON.stringify([channel, group, base, name])).digest('hex').slice(0, 32)
+    return (name) =>
+      createHash('sha256')
+        .update(JSON.stringify([channel, group, base, name]))
+        .digest('hex')
+        .slice(0, 32)
   }
 }

@@ -1,7 +1,7 @@
 // (result, attempt, policy) -> outcome. Pure: everything that is decided about a delivery is decided here.
 import type { PolybusError } from '../errors.ts'
 import { isNonRetryable } from '../errors.ts'
-import { retryAfterMs, type RetryPolicy } from './retry.ts'
+import { DEFAULT_RETRY, retryAfterMs, type RetryPolicy } from './retry.ts'
 
 export type Reason = 'attempts-exhausted' | 'non-retryable' | 'undecodable' | 'invalid' | 'delivery-limit' | 'no-id'
 
@@ -15,13 +15,22 @@ export type AttemptResult =
   /** The handler ran, and failed. */
   | { readonly kind: 'failed'; readonly error: unknown }
   /** It cannot be run at all. */
-  | { readonly kind: 'refused'; readonly reason: 'undecodable' | 'invalid' | 'delivery-limit' | 'no-id'; readonly error: unknown }
+  | {
+      readonly kind: 'refused'
+      readonly reason: 'undecodable' | 'invalid' | 'delivery-limit' | 'no-id'
+      readonly error: unknown
+    }
 
 export type Outcome =
   | { readonly kind: 'ack'; readonly duplicate: boolean }
   | { readonly kind: 'retry'; readonly delayMs: number; readonly wait: 'held' | 'released'; readonly error: unknown }
   /** Not counted as an attempt. `gate`: nothing else starts before, either. */
-  | { readonly kind: 'postpone'; readonly delayMs: number; readonly gate: boolean; readonly error: PolybusError | undefined }
+  | {
+      readonly kind: 'postpone'
+      readonly delayMs: number
+      readonly gate: boolean
+      readonly error: PolybusError | undefined
+    }
   | { readonly kind: 'dead-letter'; readonly reason: Reason; readonly error: unknown; readonly counted: boolean }
   | { readonly kind: 'discard'; readonly reason: Reason; readonly error: unknown; readonly counted: boolean }
 
@@ -35,6 +44,7 @@ export interface DecidePolicy {
   readonly delayMs: (delayMs: number) => number
 }
 
+export const DONE: AttemptResult = { kind: 'done' }
 const ACK: Outcome = { kind: 'ack', duplicate: false }
 const ACK_DUPLICATE: Outcome = { kind: 'ack', duplicate: true }
 const BUSY_MS = 100
@@ -51,7 +61,12 @@ export function decide(result: AttemptResult, attempt: number, troubles: number,
     case 'busy':
       return { kind: 'postpone', delayMs: BUSY_MS, gate: false, error: undefined }
     case 'unavailable':
-      return { kind: 'postpone', delayMs: Math.min(UNAVAILABLE_MAX_MS, UNAVAILABLE_FIRST_MS * 2 ** Math.min(troubles, 10)), gate: true, error: result.error }
+      return {
+        kind: 'postpone',
+        delayMs: Math.min(UNAVAILABLE_MAX_MS, UNAVAILABLE_FIRST_MS * 2 ** Math.min(troubles, 10)),
+        gate: true,
+        error: result.error,
+      }
     case 'refused':
       return giveUp(policy, result.reason, result.error, false)
     case 'failed':
@@ -64,13 +79,28 @@ function failed(error: unknown, attempt: number, policy: DecidePolicy): Outcome 
   const { retry } = policy
   const rule = retry.rules.find(({ matches }) => safely(matches, error)) ?? retry
   if (attempt >= rule.attempts) return giveUp(policy, 'attempts-exhausted', error, true)
-  const asked = retryAfterMs(error) ?? Math.max(0, rule.backoff.delayMs(attempt))
-  const delayMs = policy.delayMs(Number.isFinite(asked) ? asked : 0)
+  const delayMs = policy.delayMs(retryAfterMs(error) ?? backoffMs(rule, attempt))
   const wait = policy.wait === 'released' && delayMs >= policy.heldBelowMs ? 'released' : 'held'
   return { kind: 'retry', delayMs, wait, error }
 }
 
-const giveUp = (policy: DecidePolicy, reason: Reason, error: unknown, counted: boolean): Outcome => ({ kind: policy.deadLetter ? 'dead-letter' : 'discard', reason, error, counted })
+const giveUp = (policy: DecidePolicy, reason: Reason, error: unknown, counted: boolean): Outcome => ({
+  kind: policy.deadLetter ? 'dead-letter' : 'discard',
+  reason,
+  error,
+  counted,
+})
+
+/** A user's backoff that throws, or answers with no number, must not cost the delivery its retry. */
+const backoffMs = ({ backoff }: Pick<RetryPolicy, 'backoff'>, attempt: number): number => {
+  try {
+    const ms = backoff.delayMs(attempt)
+    if (Number.isFinite(ms)) return Math.max(0, ms)
+  } catch {
+    // As for no number.
+  }
+  return DEFAULT_RETRY.backoff.delayMs(attempt)
+}
 
 /** A user's matcher that throws does not match. */
 const safely = (matches: (error: unknown) => boolean, error: unknown): boolean => {

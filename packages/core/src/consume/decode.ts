@@ -5,7 +5,9 @@ import type { MaybePromise } from '../idempotency.ts'
 import type { WireMessage } from '../message.ts'
 import { describeIssues, isPromise, validate, type Validated } from '../schema.ts'
 
-export type Decoded = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly reason: 'undecodable' | 'invalid'; readonly error: PolybusError }
+export type Decoded =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly reason: 'undecodable' | 'invalid'; readonly error: PolybusError }
 export type Decode = (message: WireMessage) => MaybePromise<Decoded>
 
 export function createDecode({ codec, schema, spec, variants }: ChannelDefinition): Decode {
@@ -14,8 +16,12 @@ export function createDecode({ codec, schema, spec, variants }: ChannelDefinitio
     reason,
     error: new PolybusError('DECODE_FAILED', `Channel '${spec.name}': ${text}`, { cause }),
   })
-  const judge = (result: Validated): Decoded => (result.issues ? refuse('invalid', `the schema refuses the message: ${describeIssues(result.issues)}.`) : { ok: true, value: result.value })
-  const failed = (error: unknown): Decoded => refuse('invalid', `the schema threw: ${describeError(error).message}`, error)
+  const judge = (result: Validated): Decoded =>
+    result.issues
+      ? refuse('invalid', `the schema refuses the message: ${describeIssues(result.issues)}.`)
+      : { ok: true, value: result.value }
+  const failed = (error: unknown): Decoded =>
+    refuse('invalid', `the schema threw: ${describeError(error).message}`, error)
 
   return (message) => {
     let data: unknown

@@ -4,139 +4,165 @@ import { createDeadlines, type Due } from '../deadlines.ts'
 import { asPolybusError, PolybusError } from '../errors.ts'
 import type { ClaimStore, MaybePromise, TransactionalStore } from '../idempotency.ts'
 import { isPromise } from '../schema.ts'
+import { type AttemptResult, DONE } from './decide.ts'
 
-/** What became of the handler under a claim. `unavailable`: the store, not the handler, failed. */
-export type Deduplicated =
-  | { readonly kind: 'done' }
-  | { readonly kind: 'duplicate' }
-  | { readonly kind: 'busy' }
-  | { readonly kind: 'unavailable'; readonly error: PolybusError }
-  | { readonly kind: 'failed'; readonly error: unknown }
-
-/** Runs the handler; resolves to undefined, or to what it threw, wrapped so that `undefined` can be thrown too. */
-export type Work = (tx: unknown) => MaybePromise<{ readonly error: unknown } | undefined>
-export type Deduplicate = (key: string, work: Work, signal: () => AbortSignal) => MaybePromise<Deduplicated>
+/** The handler, time-out and middleware included: never throws, never rejects, and answers `done` or `failed`. */
+export interface Job {
+  run(tx: unknown): MaybePromise<AttemptResult>
+  readonly signal: AbortSignal
+  abort(reason: PolybusError): void
+}
+export type Deduplicate = (key: string, job: Job) => MaybePromise<AttemptResult>
 
 const CLAIM_LEASE_MS = 60_000
 const COMPLETE_RETRY_MS = 200
 
-const DONE: Deduplicated = { kind: 'done' }
-const DUPLICATE: Deduplicated = { kind: 'duplicate' }
-const BUSY: Deduplicated = { kind: 'busy' }
-const unavailable = (error: unknown): Deduplicated => ({ kind: 'unavailable', error: asPolybusError(error, 'STORE_UNAVAILABLE') })
+const DUPLICATE: AttemptResult = { kind: 'duplicate' }
+const BUSY: AttemptResult = { kind: 'busy' }
+const storeError = (error: unknown): PolybusError => asPolybusError(error, 'STORE_UNAVAILABLE')
+const unavailable = (error: unknown): AttemptResult => ({ kind: 'unavailable', error: storeError(error) })
 
 interface Held extends Due {
   readonly key: string
   readonly fence: unknown
+  readonly job: Job
+  ended: boolean
 }
 
 export interface DeduplicateOptions {
   readonly clock: Clock
-  /** The store failed where nothing else can say so. */
-  readonly onTrouble: (error: PolybusError) => void
+  /** The store failed where nothing else can say so; undefined: it works again. */
+  readonly onTrouble: (error: PolybusError | undefined) => void
 }
 
-export function createClaims(store: ClaimStore, { clock, onTrouble }: DeduplicateOptions): Deduplicate {
+export function createClaims(store: ClaimStore, options: DeduplicateOptions): Deduplicate {
+  const { clock } = options
+  let troubled = false
+  const onTrouble = (error: PolybusError): void => {
+    troubled = true
+    options.onTrouble(error)
+  }
+  /** The store has answered: an earlier trouble is over. */
+  const answered = <T>(result: T): T => {
+    if (troubled) options.onTrouble(undefined)
+    troubled = false
+    return result
+  }
   // A claim is renewed when a third of its lease is over, for handlers that run long.
-  const renewals = createDeadlines<Held>(clock, (held) => {
-    Promise.resolve()
-      .then(() => store.extend(held.key, held.fence, CLAIM_LEASE_MS))
-      .catch((error: unknown) => {
-        onTrouble(asPolybusError(error, 'STORE_UNAVAILABLE'))
-        return true
-      })
-      .then((ours) => {
-        if (ours && !held.dueListed && !ended.has(held)) renewals.add(held, clock.now() + CLAIM_LEASE_MS / 3)
-      })
-      .catch(onTrouble as (error: unknown) => void)
-  })
-  const ended = new WeakSet<Held>()
+  const renewals = createDeadlines<Held>(clock, (held) => void renew(held))
+  const watch = (held: Held): void => renewals.add(held, clock.now() + CLAIM_LEASE_MS / 3)
+  const renew = async (held: Held): Promise<void> => {
+    let ours = true
+    try {
+      ours = answered(await store.renew(held.key, held.fence, CLAIM_LEASE_MS))
+    } catch (error) {
+      onTrouble(storeError(error))
+    }
+    if (held.ended) return
+    if (ours) watch(held)
+    else held.job.abort(new PolybusError('LEASE_LOST', 'Another process took the claim of this message over.'))
+  }
 
-  const failed = (key: string, fence: unknown, error: unknown): MaybePromise<Deduplicated> => {
-    const result: Deduplicated = { kind: 'failed', error }
-    // A claim that can't be given back ends with its lease; until then the next attempt is postponed.
-    const trouble = (cause: unknown): Deduplicated => {
-      onTrouble(asPolybusError(cause, 'STORE_UNAVAILABLE'))
+  const run = (key: string, fence: unknown, job: Job): MaybePromise<AttemptResult> => {
+    const result = job.run(undefined)
+    if (!isPromise(result)) return ended(key, fence, job, result)
+    const held: Held = {
+      key,
+      fence,
+      job,
+      ended: false,
+      dueAt: 0,
+      duePrevious: undefined,
+      dueNext: undefined,
+      dueListed: false,
+    }
+    watch(held)
+    return result.then((settled) => {
+      renewals.remove(held)
+      held.ended = true
+      return ended(key, fence, job, settled)
+    })
+  }
+  const ended = (key: string, fence: unknown, job: Job, result: AttemptResult): MaybePromise<AttemptResult> =>
+    result.kind === 'done' ? complete(key, fence, job) : release(key, fence, result)
+
+  /** A claim that can't be given back ends with its lease; until then the next attempt is postponed. */
+  const release = (key: string, fence: unknown, result: AttemptResult): MaybePromise<AttemptResult> => {
+    const trouble = (error: unknown): AttemptResult => {
+      onTrouble(storeError(error))
       return result
     }
     try {
       const released = store.release(key, fence)
-      return isPromise(released) ? released.then(() => result, trouble) : result
-    } catch (cause) {
-      return trouble(cause)
+      return isPromise(released) ? released.then(() => answered(result), trouble) : answered(result)
+    } catch (error) {
+      return trouble(error)
     }
   }
   /** The effect has happened: the mark is tried until it is there, or nobody needs it any more. */
-  const complete = (key: string, fence: unknown, signal: () => AbortSignal): MaybePromise<Deduplicated> => {
-    const insist = async (first: unknown): Promise<Deduplicated> => {
-      onTrouble(asPolybusError(first, 'STORE_UNAVAILABLE'))
+  const complete = (key: string, fence: unknown, job: Job): MaybePromise<AttemptResult> => {
+    const insist = async (first: unknown): Promise<AttemptResult> => {
+      onTrouble(storeError(first))
       for (;;) {
-        if (signal().aborted) return unavailable(first)
-        await sleep(clock, COMPLETE_RETRY_MS, signal())
+        await sleep(clock, COMPLETE_RETRY_MS, job.signal)
+        if (job.signal.aborted) return unavailable(first)
         try {
-          await store.complete(key, fence)
+          answered(await store.complete(key, fence))
           return DONE
         } catch (error) {
-          onTrouble(asPolybusError(error, 'STORE_UNAVAILABLE'))
+          onTrouble(storeError(error))
         }
       }
     }
     try {
       const completed = store.complete(key, fence)
-      return isPromise(completed) ? completed.then(() => DONE, insist) : DONE
+      return isPromise(completed) ? completed.then(() => answered(DONE), insist) : answered(DONE)
     } catch (error) {
       return insist(error)
     }
   }
-  const run = (key: string, fence: unknown, work: Work, signal: () => AbortSignal): MaybePromise<Deduplicated> => {
-    const result = work(undefined)
-    if (!isPromise(result)) return result ? failed(key, fence, result.error) : complete(key, fence, signal)
-    const held: Held = { key, fence, dueAt: 0, duePrevious: undefined, dueNext: undefined, dueListed: false }
-    renewals.add(held, clock.now() + CLAIM_LEASE_MS / 3)
-    return result.then((failure) => {
-      renewals.remove(held)
-      ended.add(held)
-      return failure ? failed(key, fence, failure.error) : complete(key, fence, signal)
-    })
-  }
 
-  return (key, work, signal) => {
+  return (key, job) => {
     try {
       const claim = store.claim(key, CLAIM_LEASE_MS)
       if (isPromise(claim)) {
-        return claim.then((settled) => (settled.status === 'claimed' ? run(key, settled.fence, work, signal) : settled.status === 'duplicate' ? DUPLICATE : BUSY), unavailable)
+        return claim.then(
+          (settled) => (settled.status === 'claimed' ? run(key, settled.fence, job) : notOurs(settled.status)),
+          unavailable,
+        )
       }
-      if (claim.status === 'claimed') return run(key, claim.fence, work, signal)
-      return claim.status === 'duplicate' ? DUPLICATE : BUSY
+      return claim.status === 'claimed' ? run(key, claim.fence, job) : notOurs(claim.status)
     } catch (error) {
       return unavailable(error)
     }
   }
 }
 
+const notOurs = (status: 'duplicate' | 'busy'): AttemptResult => (status === 'duplicate' ? DUPLICATE : BUSY)
+
 /** The store's transaction is the claim: the handler's writes and the dedup row commit together. */
 export function createTransactions(store: TransactionalStore<unknown>): Deduplicate {
-  return async (key, work, signal) => {
-    let failure: { readonly error: unknown } | undefined
+  return async (key, job) => {
+    let working: Promise<AttemptResult> | undefined
     try {
       const how = await store.run(
         key,
         async (tx) => {
-          failure = await work(tx)
-          if (failure) throw failure.error
+          working = Promise.resolve(job.run(tx))
+          const result = await working
+          if (result.kind === 'done') return
+          // Whatever the handler threw, the transaction must not commit.
+          throw new Error('rolled back: the handler failed', {
+            cause: result.kind === 'failed' ? result.error : undefined,
+          })
         },
-        { signal: signal() },
+        { signal: job.signal },
       )
-      return how === 'done' ? DONE : how === 'duplicate' ? DUPLICATE : BUSY
+      return how === 'done' ? DONE : notOurs(how)
     } catch (error) {
-      return failure ? { kind: 'failed', error: failure.error } : unavailable(error)
+      // A store may roll back as soon as the signal aborts; what is decided waits for the handler all the same.
+      const result = await working
+      return result && result.kind !== 'done' ? result : unavailable(error)
     }
   }
-}
-
-/** No store: every delivery runs. */
-export const runPlain = (work: Work): MaybePromise<Deduplicated> => {
-  const result = work(undefined)
-  if (isPromise(result)) return result.then((failure) => (failure ? { kind: 'failed', error: failure.error } : DONE))
-  return result ? { kind: 'failed', error: result.error } : DONE
 }

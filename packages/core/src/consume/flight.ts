@@ -22,13 +22,26 @@ const TABLE: { readonly [S in FlightState]: { readonly [E in FlightEvent]?: Flig
 /** The next state, or undefined where the event means nothing any more (a late one, after a loss say). */
 export const transition = (state: FlightState, event: FlightEvent): FlightState | undefined => TABLE[state][event]
 
+/** What a delivery can be told; its feed's flights do it. */
+export interface FlightOwner {
+  /** False where the event came too late. */
+  apply(flight: Flight, event: FlightEvent): boolean
+  /** Runs after the delay, or as soon as it is woken by a stop. */
+  wait(flight: Flight, delayMs: number, resume: () => void): void
+  /** Settles its token, and again until the broker has it. */
+  finish(flight: Flight, settlement: Settlement): void
+}
+
 export interface Flight extends Due {
+  readonly owner: FlightOwner
   readonly delivery: Delivery
   readonly key: string | undefined
   readonly bytes: number
   state: FlightState
   /** It is the one of its key whose turn it is. */
   hasKey: boolean
+  /** The next one of its key. */
+  nextOfKey: Flight | undefined
   /** Its lane is about to move: it is given back instead of being tried again. */
   revoked: boolean
   /** The id that we gave a message that has none of its own. */
@@ -37,6 +50,10 @@ export interface Flight extends Due {
   progress: Progress
   /** When the lease ends, by our clock; Infinity where it follows the connection or the lane. */
   leaseEndsAt: number
+  /** How long it was when it was given or renewed last. */
+  leaseMs: number
+  /** When the next renewal is due. */
+  renewAt: number
   extending: boolean
   /** Aborts what the handler does; made when somebody looks at the signal. */
   abort: AbortController | undefined
@@ -44,6 +61,10 @@ export interface Flight extends Due {
   abortReason: unknown
   /** Ends a wait early. */
   wake: (() => void) | undefined
+  /** The time-out of a batch consumer's message stands still until its batch begins. */
+  timing: { suspend(): void; resume(): void } | undefined
+  /** Takes it out of a batch that has not begun: its attempt ends as not made. */
+  withdraw: (() => void) | undefined
   /** What is to be done with the token, from the moment of deciding until the broker has it. */
   settlement: Settlement | undefined
   settleTries: number
@@ -51,11 +72,41 @@ export interface Flight extends Due {
   ended: ((how: 'gone' | 'lost') => void) | undefined
 }
 
-export function createFlight(delivery: Delivery, key: string | undefined, bytes: number, progress: Progress, leaseEndsAt: number): Flight {
+export function createFlight(
+  owner: FlightOwner,
+  delivery: Delivery,
+  key: string | undefined,
+  bytes: number,
+  progress: Progress,
+  leaseEndsAt: number,
+): Flight {
   return {
-    delivery, key, bytes, state: 'queued', hasKey: false, revoked: false, foreignId: undefined, progress, leaseEndsAt, extending: false, abort: undefined, abortReason: undefined,
-    wake: undefined, settlement: undefined, settleTries: 0, ended: undefined,
-    dueAt: 0, duePrevious: undefined, dueNext: undefined, dueListed: false,
+    owner,
+    delivery,
+    key,
+    bytes,
+    state: 'queued',
+    hasKey: false,
+    nextOfKey: undefined,
+    revoked: false,
+    foreignId: undefined,
+    progress,
+    leaseEndsAt,
+    leaseMs: 0,
+    renewAt: 0,
+    extending: false,
+    abort: undefined,
+    abortReason: undefined,
+    wake: undefined,
+    timing: undefined,
+    withdraw: undefined,
+    settlement: undefined,
+    settleTries: 0,
+    ended: undefined,
+    dueAt: 0,
+    duePrevious: undefined,
+    dueNext: undefined,
+    dueListed: false,
   }
 }
 

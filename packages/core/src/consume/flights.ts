@@ -4,8 +4,17 @@ import type { Delivery, Feed, Result, Settlement } from '../adapter.ts'
 import type { Clock } from '../clock.ts'
 import { createDeadlines } from '../deadlines.ts'
 import { asPolybusError, PolybusError } from '../errors.ts'
-import { abortFlight, createFlight, type Flight, type FlightEvent, type FlightState, transition } from './flight.ts'
+import {
+  abortFlight,
+  createFlight,
+  type Flight,
+  type FlightEvent,
+  type FlightOwner,
+  type FlightState,
+  transition,
+} from './flight.ts'
 import type { Progress } from './progress.ts'
+import { within } from '../within.ts'
 
 export interface FlightsOptions {
   readonly clock: Clock
@@ -17,13 +26,8 @@ export interface FlightsOptions {
   readonly onLost: (flight: Flight, before: FlightState, reason: PolybusError) => void
 }
 
-export interface Flights {
+export interface Flights extends FlightOwner {
   accept(delivery: Delivery, key: string | undefined, bytes: number, progress: Progress): Flight
-  /** False where the event came too late. */
-  apply(flight: Flight, event: FlightEvent): boolean
-  /** Runs after the delay, or as soon as it is woken by a stop. */
-  wait(flight: Flight, delayMs: number, resume: () => void): void
-  settle(flight: Flight, settlement: Settlement): void
   lose(tokens: readonly unknown[], reason: PolybusError): void
   loseAll(reason: PolybusError): void
   of(token: unknown): Flight | undefined
@@ -38,6 +42,7 @@ const RETRY_FIRST_MS = 50
 const RETRY_MAX_MS = 5000
 /** A lease is renewed when a third of it is over, so that two renewals may fail. */
 const RENEW_AFTER = 1 / 3
+const TRY_AFTER = 1 / 10
 
 export function createFlights(options: FlightsOptions): Flights {
   const { clock, feed } = options
@@ -53,22 +58,40 @@ export function createFlights(options: FlightsOptions): Flights {
 
   // ---- leases
   const wheel = createDeadlines<Flight>(clock, (flight) => {
-    if (flight.leaseEndsAt <= clock.now()) return lost(flight, new PolybusError('LEASE_LOST', 'The lease ran out before it could be renewed.'))
+    if (flight.leaseEndsAt <= clock.now())
+      return lost(flight, new PolybusError('LEASE_LOST', 'The lease ran out before it could be renewed.'))
+    const now = clock.now()
+    // After a failure what is left shrinks: a part of the whole keeps the tries apart.
+    flight.renewAt = now + Math.max((flight.leaseEndsAt - now) * RENEW_AFTER, flight.leaseMs * TRY_AFTER)
     if (renewals.length === 0) queueMicrotask(renew)
     renewals.push(flight)
   })
+  const granted = (flight: Flight, ms: number): void => {
+    flight.leaseMs = ms
+    flight.leaseEndsAt = clock.now() + ms
+    flight.renewAt = clock.now() + ms * RENEW_AFTER
+  }
   const watch = (flight: Flight): void => {
-    if (flight.leaseEndsAt === Infinity) return
-    const left = flight.leaseEndsAt - clock.now()
-    wheel.add(flight, extend ? clock.now() + left * RENEW_AFTER : flight.leaseEndsAt)
+    const { leaseEndsAt, renewAt } = flight
+    if (leaseEndsAt !== Infinity) wheel.add(flight, extend ? Math.min(renewAt, leaseEndsAt) : leaseEndsAt)
   }
   const renew = (): void => {
-    const batch = renewals.filter((flight) => flight.state !== 'settling' && flight.state !== 'gone' && flight.state !== 'lost')
+    const batch = renewals.filter(
+      (flight) => flight.state !== 'settling' && flight.state !== 'gone' && flight.state !== 'lost',
+    )
     renewals = []
     if (!extend || batch.length === 0) return
     for (const flight of batch) flight.extending = true
-    extend(batch.map(({ delivery }) => delivery.token), call)
-      .catch((error: unknown) => batch.map((): Result<number> => ({ ok: false, error: asPolybusError(error, 'CONNECTION_FAILED') })))
+    const left = Math.min(...batch.map(({ leaseEndsAt }) => leaseEndsAt)) - clock.now()
+    within(clock, left, (signal) =>
+      extend(
+        batch.map(({ delivery }) => delivery.token),
+        { signal },
+      ),
+    )
+      .catch((error: unknown) =>
+        batch.map((): Result<number> => ({ ok: false, error: asPolybusError(error, 'CONNECTION_FAILED') })),
+      )
       .then((results) => {
         for (const [index, flight] of batch.entries()) renewed(flight, results[index])
         flush()
@@ -80,8 +103,9 @@ export function createFlights(options: FlightsOptions): Flights {
     // Settled meanwhile: the answer means nothing, and the settlement has waited for it.
     if (flight.state === 'settling') return void outbox.push(flight)
     if (flight.state === 'gone' || flight.state === 'lost') return
-    if (result?.ok) flight.leaseEndsAt = clock.now() + result.value
-    else if (result && result.error.code === 'LEASE_LOST') return lost(flight, result.error)
+    if (result?.ok) {
+      granted(flight, result.value)
+    } else if (result && result.error.code === 'LEASE_LOST') return lost(flight, result.error)
     watch(flight)
   }
 
@@ -91,15 +115,36 @@ export function createFlights(options: FlightsOptions): Flights {
     if (flights.delete(flight.delivery.token)) bytes -= flight.bytes
     const { ended, wake } = flight
     flight.ended = flight.wake = undefined
-    if (how === 'lost') wake?.()
+    if (how === 'lost') {
+      wake?.()
+      flight.withdraw?.()
+    }
     ended?.(how)
   }
+  /** The later ones of its key with it: the next one would overtake what somebody else is given again. */
   const lost = (flight: Flight, reason: PolybusError): void => {
-    const before = flight.state
-    if (!apply(flight, 'lose')) return
-    abortFlight(flight, reason)
-    end(flight, 'lost')
-    options.onLost(flight, before, reason)
+    const gone = [flight]
+    if (flight.key !== undefined) for (const other of laterOfKey(flight)) gone.push(other)
+    loseThese(gone, reason)
+  }
+  const laterOfKey = function* (flight: Flight): Iterable<Flight> {
+    let found = false
+    for (const other of flights.values()) {
+      if (other === flight) found = true
+      else if (found && other.key === flight.key) yield other
+    }
+  }
+  /** All of them first: a key that one of them leaves must not start another one of them. */
+  const loseThese = (list: readonly Flight[], reason: PolybusError): void => {
+    const before = list.map(({ state }) => state)
+    const gone = list.map((flight) => apply(flight, 'lose'))
+    for (const [index, flight] of list.entries()) {
+      if (!gone[index]) continue
+      abortFlight(flight, reason)
+      end(flight, 'lost')
+    }
+    for (const [index, flight] of list.entries())
+      if (gone[index]) options.onLost(flight, before[index] as FlightState, reason)
   }
   const apply = (flight: Flight, event: FlightEvent): boolean => {
     const next = transition(flight.state, event)
@@ -115,7 +160,9 @@ export function createFlights(options: FlightsOptions): Flights {
     queueMicrotask(() => {
       flushing = false
       while (outbox.length > 0 && underWay < (options.settlesAtOnce ?? SETTLES_AT_ONCE)) {
-        const batch = (outbox.length <= BATCH ? outbox : outbox.slice(0, BATCH)).filter(({ state }) => state === 'settling')
+        const batch = (outbox.length <= BATCH ? outbox : outbox.slice(0, BATCH)).filter(
+          ({ state }) => state === 'settling',
+        )
         outbox = outbox.length <= BATCH ? [] : outbox.slice(BATCH)
         if (batch.length === 0) continue
         underWay++
@@ -127,7 +174,10 @@ export function createFlights(options: FlightsOptions): Flights {
     let results: readonly Result<void>[] | undefined
     let failure: PolybusError | undefined
     try {
-      results = await feed.settle(batch.map(({ settlement }) => settlement as Settlement), call)
+      results = await feed.settle(
+        batch.map(({ settlement }) => settlement as Settlement),
+        call,
+      )
     } catch (error) {
       failure = asPolybusError(error, 'CONNECTION_FAILED')
     }
@@ -140,7 +190,10 @@ export function createFlights(options: FlightsOptions): Flights {
         if (apply(flight, 'settled')) end(flight, 'gone')
         continue
       }
-      const error = result?.error ?? failure ?? new PolybusError('CONNECTION_FAILED', 'The adapter gave no result for a settlement.')
+      const error =
+        result?.error ??
+        failure ??
+        new PolybusError('CONNECTION_FAILED', 'The adapter gave no result for a settlement.')
       if (error.code === 'LEASE_LOST') lost(flight, error)
       else {
         trouble = error
@@ -156,13 +209,17 @@ export function createFlights(options: FlightsOptions): Flights {
     if (!apply(flight, 'unsettled')) return
     flight.settleTries++
     watch(flight)
-    const delayMs = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(flight.settleTries - 1, 10)) * (0.5 + Math.random() / 2)
-    wait(flight, delayMs, () => settle(flight, flight.settlement as Settlement))
+    const delayMs =
+      Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(flight.settleTries - 1, 10)) * (0.5 + Math.random() / 2)
+    wait(flight, delayMs, () => finish(flight, flight.settlement as Settlement))
   }
-  const settle = (flight: Flight, settlement: Settlement): void => {
+  const finish = (flight: Flight, settlement: Settlement): void => {
     if (!apply(flight, 'settle')) return
     flight.settlement = settlement
+    // The timer goes too: it would keep the process alive.
+    const { wake } = flight
     flight.wake = undefined
+    wake?.()
     wheel.remove(flight)
     if (flight.extending) return
     outbox.push(flight)
@@ -179,30 +236,39 @@ export function createFlights(options: FlightsOptions): Flights {
     flight.wake = wake
   }
 
-  return {
+  const owner: Flights = {
     accept(delivery, key, size, progress) {
       const now = clock.now()
-      const flight = createFlight(delivery, key, size, progress, delivery.leaseMs === null ? Infinity : now + delivery.leaseMs)
+      const flight = createFlight(
+        owner,
+        delivery,
+        key,
+        size,
+        progress,
+        delivery.leaseMs === null ? Infinity : now + delivery.leaseMs,
+      )
       // The broker gave it again although we hold it: the older one is no longer ours.
       const held = flights.get(delivery.token)
       if (held) lost(held, new PolybusError('LEASE_LOST', 'The broker handed the delivery out again.'))
+      if (delivery.leaseMs !== null) granted(flight, delivery.leaseMs)
       flights.set(delivery.token, flight)
       bytes += size
-      if (flight.leaseEndsAt <= now) lost(flight, new PolybusError('LEASE_LOST', 'The lease was over when the delivery arrived.'))
+      if (flight.leaseEndsAt <= now)
+        lost(flight, new PolybusError('LEASE_LOST', 'The lease was over when the delivery arrived.'))
       else watch(flight)
       return flight
     },
     apply,
     wait,
-    settle,
+    finish,
     lose(tokens, reason) {
-      for (const token of tokens) {
-        const flight = flights.get(token)
-        if (flight) lost(flight, reason)
-      }
+      loseThese(
+        tokens.map((token) => flights.get(token)).filter((flight) => flight !== undefined),
+        reason,
+      )
     },
     loseAll(reason) {
-      for (const flight of [...flights.values()]) lost(flight, reason)
+      loseThese([...flights.values()], reason)
     },
     of: (token) => flights.get(token),
     all: () => flights.values(),
@@ -213,4 +279,5 @@ export function createFlights(options: FlightsOptions): Flights {
       return bytes
     },
   }
+  return owner
 }

@@ -31,14 +31,23 @@ export interface Progress {
   readonly replays: number
 }
 
-export const FRESH: Progress = { made: 0, delayMs: 0, id: undefined, firstFailedAt: undefined, lastFailedAt: undefined, origin: undefined, replays: 0 }
+export const FRESH: Progress = {
+  made: 0,
+  delayMs: 0,
+  id: undefined,
+  firstFailedAt: undefined,
+  lastFailedAt: undefined,
+  origin: undefined,
+  replays: 0,
+}
 
 const isOurs = (name: string): boolean => name.startsWith(PREFIX)
 
 export function readHeader(headers: Headers, name: string): string | undefined {
   for (let index = headers.length - 1; index >= 0; index--) {
     const header = headers[index]
-    if (header && header[0] === name) return typeof header[1] === 'string' ? header[1] : Buffer.from(header[1]).toString('utf8')
+    if (header && header[0] === name)
+      return typeof header[1] === 'string' ? header[1] : Buffer.from(header[1]).toString('utf8')
   }
   return undefined
 }
@@ -86,15 +95,24 @@ export function progressHeaders(progress: Progress, foreignId: string | undefine
 }
 
 /** The headers of ours for a dead letter. */
-export function deadLetterHeaders(progress: Progress, foreignId: string | undefined, reason: string, error: unknown): [string, string][] {
+export function deadLetterHeaders(
+  progress: Progress,
+  foreignId: string | undefined,
+  reason: string,
+  error: unknown,
+): [string, string][] {
   const { name, message } = describeError(error)
   return [
     ...progressHeaders({ ...progress, delayMs: 0 }, foreignId),
     [HEADER.reason, reason],
     [HEADER.errorName, name],
-    [HEADER.errorMessage, message.length > MAX_ERROR_CHARACTERS ? `${message.slice(0, MAX_ERROR_CHARACTERS)}…` : message],
+    [
+      HEADER.errorMessage,
+      message.length > MAX_ERROR_CHARACTERS ? `${message.slice(0, MAX_ERROR_CHARACTERS)}…` : message,
+    ],
   ]
 }
 
 /** All headers but ours: what the publisher sent. */
-export const foreignHeaders = (headers: Headers): Headers => (headers.some(([name]) => isOurs(name)) ? headers.filter(([name]) => !isOurs(name)) : headers)
+export const foreignHeaders = (headers: Headers): Headers =>
+  headers.some(([name]) => isOurs(name)) ? headers.filter(([name]) => !isOurs(name)) : headers

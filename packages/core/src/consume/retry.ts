@@ -22,7 +22,8 @@ export function exponential(options: { initial: Duration; max: Duration; factor?
   const max = milliseconds(options.max, 'exponential().max')
   const { factor = 2, jitter = 0.2 } = options
   if (!(factor >= 1)) throw invalid('exponential().factor', `expected a number of at least 1, got ${show(factor)}.`)
-  if (!(jitter >= 0 && jitter <= 1)) throw invalid('exponential().jitter', `expected a number from 0 to 1, got ${show(jitter)}.`)
+  if (!(jitter >= 0 && jitter <= 1))
+    throw invalid('exponential().jitter', `expected a number from 0 to 1, got ${show(jitter)}.`)
   if (max < initial) throw invalid('exponential().max', 'must not be below initial.')
   return {
     delayMs(attempt) {
@@ -67,7 +68,12 @@ export interface RetryPolicy {
   readonly rules: readonly RetryRule[]
 }
 
-export const DEFAULT_RETRY: RetryPolicy = { attempts: 5, backoff: exponential({ initial: '200ms', max: '1m' }), wait: undefined, rules: [] }
+export const DEFAULT_RETRY: RetryPolicy = {
+  attempts: 5,
+  backoff: exponential({ initial: '200ms', max: '1m' }),
+  wait: undefined,
+  rules: [],
+}
 const ONE_ATTEMPT: RetryPolicy = { ...DEFAULT_RETRY, attempts: 1 }
 
 export function retryPolicy(retry: Retry | false | undefined, where: string): RetryPolicy | undefined {
@@ -80,7 +86,8 @@ export function retryPolicy(retry: Retry | false | undefined, where: string): Re
     return count
   }
   const backoff = (value: Backoff | undefined, field: string): Backoff | undefined => {
-    if (value !== undefined && typeof value?.delayMs !== 'function') throw invalid(field, `expected fixed(…), exponential(…) or an object with delayMs, got ${show(value)}.`)
+    if (value !== undefined && typeof value?.delayMs !== 'function')
+      throw invalid(field, `expected fixed(…), exponential(…) or an object with delayMs, got ${show(value)}.`)
     return value
   }
   const common = backoff(retry.backoff, `${where}.backoff`) ?? DEFAULT_RETRY.backoff
@@ -92,9 +99,10 @@ export function retryPolicy(retry: Retry | false | undefined, where: string): Re
       const field = `${where}.rules[${index}]`
       checkKeys(rule, ['on', 'attempts', 'backoff'], field)
       const { on } = rule
-      if (typeof on !== 'function' && !(Array.isArray(on) && on.every((type) => typeof type === 'function'))) throw invalid(`${field}.on`, 'expected an array of error classes or a function.')
+      if (typeof on !== 'function' && !(Array.isArray(on) && on.every((type) => typeof type === 'function')))
+        throw invalid(`${field}.on`, 'expected an array of error classes or a function.')
       return {
-        matches: typeof on === 'function' ? (on as (error: unknown) => boolean) : (error) => on.some((type) => error instanceof type),
+        matches: typeof on === 'function' ? on : (error) => on.some((type) => error instanceof type),
         attempts: attempts(rule.attempts, `${field}.attempts`),
         backoff: backoff(rule.backoff, `${field}.backoff`) ?? common,
       }

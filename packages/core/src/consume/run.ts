@@ -16,7 +16,8 @@ import { createDecode } from './decode.ts'
 import { createClaims, createTransactions, type Deduplicate } from './deduplicate.ts'
 import { heldBelowMs } from './delay.ts'
 import type { RetryPolicy } from './retry.ts'
-import { createSubscription, type Link, type RunningSubscription } from './subscription.ts'
+import type { Link } from './feed-loop.ts'
+import { createSubscription, type RunningSubscription } from './subscription.ts'
 import { createTimeouts } from './timeout.ts'
 
 export interface RunOptions {
@@ -37,21 +38,44 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
   const { channel, group, run, store } = definition
   const { name, keyed } = channel.spec
   const atMostOnce = definition.delivery === 'at-most-once'
-  const retry: RetryPolicy = atMostOnce && !definition.retry ? { ...settings.retry, attempts: 1, rules: [] } : (definition.retry ?? settings.retry)
+  const retry: RetryPolicy =
+    atMostOnce && !definition.retry
+      ? { ...settings.retry, attempts: 1, rules: [] }
+      : (definition.retry ?? settings.retry)
   const timeoutMs = definition.timeoutMs ?? settings.timeoutMs
   refuseUnsupported(adapter.name, `${name}/${group}`, {
-    delivery: definition.delivery, store: store?.kind ?? 'none', keyed, batch: run.kind === 'batch', wait: retry.wait, from: definition.from,
-    retries: definition.retry !== undefined && definition.retry.attempts > 1, timeoutMs, heldMs: heldMs(retry, timeoutMs), capabilities,
+    delivery: definition.delivery,
+    store: store?.kind ?? 'none',
+    keyed,
+    batch: run.kind === 'batch',
+    wait: retry.wait,
+    from: definition.from,
+    retries: definition.retry !== undefined && mostAttempts(definition.retry) > 1,
+    timeoutMs,
+    heldMs: heldMs(retry, timeoutMs),
+    capabilities,
   })
   if (definition.from === undefined && !capabilities.from.includes('beginning') && !channel.spec.groups.includes(group))
-    settings.log.warn({ channel: name, group, adapter: adapter.name }, 'the broker keeps no history: the group gets what is published from now on. Declare it on the channel to have what comes before its first run')
+    settings.log.warn(
+      { channel: name, group, adapter: adapter.name },
+      'the broker keeps no history: the group gets what is published from now on. Declare it on the channel to have what comes before its first run',
+    )
 
-  const concurrency = definition.concurrency ?? settings.concurrency ?? (run.kind === 'batch' ? DEFAULTS.batchConcurrency : DEFAULTS.concurrency)
+  const concurrency =
+    definition.concurrency ??
+    settings.concurrency ??
+    (run.kind === 'batch' ? DEFAULTS.batchConcurrency : DEFAULTS.concurrency)
   const slots = run.kind === 'batch' ? concurrency * run.max : concurrency
-  const handler: Invoke = run.kind === 'batch' ? createBatch({ clock, max: run.max, waitMs: run.waitMs, concurrency, handler: run.handler }) : run.handler
-  const timeouts = createTimeouts(clock, timeoutMs + (run.kind === 'batch' ? run.waitMs : 0))
-  const onTrouble = (error: PolybusError): void => settings.log.warn({ channel: name, group, err: describeError(error) }, 'the idempotency store failed')
-  const most = Math.max(retry.attempts, ...retry.rules.map((rule) => rule.attempts))
+  const handler: Invoke =
+    run.kind === 'batch'
+      ? createBatch({ clock, max: run.max, waitMs: run.waitMs, concurrency, handler: run.handler })
+      : run.handler
+  const timeouts = createTimeouts(clock, timeoutMs)
+  let storeTrouble: PolybusError | undefined
+  const onTrouble = (error: PolybusError | undefined): void => {
+    storeTrouble = error
+    if (error) settings.log.warn({ channel: name, group, err: describeError(error) }, 'the idempotency store failed')
+  }
 
   return createSubscription({
     adapter,
@@ -76,24 +100,38 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
       idempotencyKey: definition.idempotencyKey,
       keyPrefix: groupPrefix(name, group),
       timeouts,
+      collects: run.kind === 'batch',
       invoke: compose([...settings.use, ...definition.use], handler),
       shared: { channel: name, group, attempts: retry.attempts, log: settings.log, publishFrom: options.publishFrom },
       trace: settings.trace.attempt,
-      deliveryLimit: capabilities.crashGuard === null ? null : most + capabilities.crashGuard,
+      deliveryLimit: capabilities.crashGuard === null ? null : mostAttempts(retry) + capabilities.crashGuard,
     }),
     overdue: () => timeouts.overdue,
+    storeTrouble: () => storeTrouble,
     link: options.link,
     log: settings.log,
     emit: options.emit,
   })
 }
 
-const deduplication = (store: AnyStore | undefined, clock: Clock, onTrouble: (error: PolybusError) => void): Deduplicate | undefined =>
-  store === undefined ? undefined : store.kind === 'claim' ? createClaims(store, { clock, onTrouble }) : createTransactions(store)
+const deduplication = (
+  store: AnyStore | undefined,
+  clock: Clock,
+  onTrouble: (error: PolybusError | undefined) => void,
+): Deduplicate | undefined =>
+  store === undefined
+    ? undefined
+    : store.kind === 'claim'
+      ? createClaims(store, { clock, onTrouble })
+      : createTransactions(store)
+
+const mostAttempts = ({ attempts, rules }: RetryPolicy): number =>
+  Math.max(attempts, ...rules.map((rule) => rule.attempts))
 
 /** All attempts but the first with all waits between them; the sum stops being exact where it is out of all reason anyway. */
 function heldMs(retry: RetryPolicy, timeoutMs: number): number {
   let sum = 0
-  for (let attempt = 1; attempt < Math.min(retry.attempts, 1000); attempt++) sum += retry.backoff.delayMs(attempt) + timeoutMs
+  for (let attempt = 1; attempt < Math.min(retry.attempts, 1000); attempt++)
+    sum += retry.backoff.delayMs(attempt) + timeoutMs
   return sum
 }

@@ -1,5 +1,5 @@
 // Who runs next: one at a time of a key, `concurrency` in all, first come first served.
-import { type Backlog, createBacklog } from '../backlog.ts'
+import { createBacklog } from '../backlog.ts'
 import type { Flight } from './flight.ts'
 
 export interface Scheduler {
@@ -17,13 +17,10 @@ export interface Scheduler {
   readonly ready: number
 }
 
-interface KeyQueue {
-  readonly waiting: Backlog<Flight>
-}
-
 export function createScheduler(concurrency: number, start: (flight: Flight) => void): Scheduler {
   const ready = createBacklog<Flight>()
-  const keys = new Map<string, KeyQueue | null>()
+  /** The last delivery of each key; from the one whose turn it is, `nextOfKey` leads there. */
+  const last = new Map<string, Flight>()
   let running = 0
   let open = true
   let pumping = false
@@ -48,31 +45,26 @@ export function createScheduler(concurrency: number, start: (flight: Flight) => 
     }
   }
   const leaveKey = (flight: Flight): void => {
-    const { key } = flight
+    const { key, nextOfKey: next } = flight
     if (key === undefined || !flight.hasKey) return
     flight.hasKey = false
-    const next = keys.get(key)?.waiting.shift()
+    flight.nextOfKey = undefined
     if (next) {
       next.hasKey = true
       ready.push(next)
-    } else keys.delete(key)
+    } else last.delete(key)
   }
 
   return {
     add(flight) {
       const { key } = flight
       if (key !== undefined) {
-        const queue = keys.get(key)
-        if (queue !== undefined) {
-          // A queue is made only for a key that has a second message.
-          if (queue === null) {
-            const waiting = createBacklog<Flight>()
-            waiting.push(flight)
-            keys.set(key, { waiting })
-          } else queue.waiting.push(flight)
+        const before = last.get(key)
+        last.set(key, flight)
+        if (before) {
+          before.nextOfKey = flight
           return
         }
-        keys.set(key, null)
         flight.hasKey = true
       }
       ready.push(flight)

@@ -34,12 +34,25 @@ export function createStallDetector({ clock, feed, free, signal, onStall, onIdle
 
   const check = async (): Promise<void> => {
     const now = clock.now()
-    if (!free()) last = now
-    else if (asking !== undefined && now - asking >= HUNG_MS) onStall(new PolybusError('STALLED', `The broker has not answered a receive for ${Math.round((now - asking) / 1000)} s.`))
+    // It was asked with room: whatever is held meanwhile does not excuse it.
+    if (asking !== undefined && now - asking >= HUNG_MS)
+      onStall(
+        new PolybusError(
+          'STALLED',
+          `The broker has not answered a receive for ${Math.round((now - asking) / 1000)} s.`,
+        ),
+      )
+    else if (!free()) last = now
     else if (now - last >= QUIET_MS && feed.backlog) {
       const backlog = await feed.backlog({ signal }).catch(() => null)
       if (ended || now - last < QUIET_MS) return
-      if (backlog !== null && backlog > 0) onStall(new PolybusError('STALLED', `Nothing was received for ${Math.round((now - last) / 1000)} s although ${backlog} messages wait.`))
+      if (backlog !== null && backlog > 0)
+        onStall(
+          new PolybusError(
+            'STALLED',
+            `Nothing was received for ${Math.round((now - last) / 1000)} s although ${backlog} messages wait.`,
+          ),
+        )
       else onIdle()
     }
   }

@@ -3,36 +3,39 @@ import type { Clock } from '../clock.ts'
 import { createDeadlines, type Due } from '../deadlines.ts'
 import { PolybusError } from '../errors.ts'
 
-export interface Watch extends Due {
-  over: boolean
-  readonly abort: (reason: PolybusError) => void
+/** A running attempt. */
+export interface Timed extends Due {
+  timedOut: boolean
+  abort(reason: PolybusError): void
 }
 
 export interface Timeouts {
-  start(abort: (reason: PolybusError) => void): Watch
+  /** From now on, also after a {@link Timeouts.suspend}. */
+  start(attempt: Timed): void
+  suspend(attempt: Timed): void
   /** The error, if the time was over. */
-  end(watch: Watch): PolybusError | undefined
+  end(attempt: Timed): PolybusError | undefined
   /** Handlers past their time that have not ended yet. */
   readonly overdue: number
 }
 
 export function createTimeouts(clock: Clock, timeoutMs: number): Timeouts {
   let overdue = 0
-  const error = (): PolybusError => new PolybusError('HANDLER_TIMEOUT', `The handler did not finish within ${timeoutMs} ms.`)
-  const list = createDeadlines<Watch>(clock, (watch) => {
-    watch.over = true
+  const error = (): PolybusError =>
+    new PolybusError('HANDLER_TIMEOUT', `The handler did not finish within ${timeoutMs} ms.`)
+  const list = createDeadlines<Timed>(clock, (attempt) => {
+    attempt.timedOut = true
     overdue++
-    watch.abort(error())
+    attempt.abort(error())
   })
   return {
-    start(abort) {
-      const watch: Watch = { over: false, abort, dueAt: 0, duePrevious: undefined, dueNext: undefined, dueListed: false }
-      list.add(watch, clock.now() + timeoutMs)
-      return watch
+    start(attempt) {
+      if (!attempt.timedOut) list.add(attempt, clock.now() + timeoutMs)
     },
-    end(watch) {
-      if (!watch.over) {
-        list.remove(watch)
+    suspend: (attempt) => list.remove(attempt),
+    end(attempt) {
+      if (!attempt.timedOut) {
+        list.remove(attempt)
         return undefined
       }
       overdue--

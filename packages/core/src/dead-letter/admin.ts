@@ -24,7 +24,11 @@ export interface AdminOptions {
 const PAGE = 100
 const SELECTION = ['ids', 'reason', 'errorName', 'key', 'since', 'until']
 
-export function createAdmin(options: AdminOptions, channel: ChannelDefinition, group: string): DeadLetters<unknown, unknown> {
+export function createAdmin(
+  options: AdminOptions,
+  channel: ChannelDefinition,
+  group: string,
+): DeadLetters<unknown, unknown> {
   const { adapter, clock, publisher, log } = options
   const { name } = channel.spec
   const decode = createDecode(channel)
@@ -32,19 +36,29 @@ export function createAdmin(options: AdminOptions, channel: ChannelDefinition, g
 
   const open = async (signal: AbortSignal): Promise<BrowseSession> => {
     const capabilities = await options.ensure(channel)
-    if (!adapter.browse || capabilities.browse === 'none') throw new PolybusError('UNSUPPORTED', `${adapter.name} cannot show the dead letters of '${name}/${group}'. Nearest: the broker's own tools.`)
+    if (!adapter.browse || capabilities.browse === 'none')
+      throw new PolybusError(
+        'UNSUPPORTED',
+        `${adapter.name} cannot show the dead letters of '${name}/${group}'. Nearest: the broker's own tools.`,
+      )
     return adapter.browse.open(channel.spec, group, { signal })
   }
   const check = (selection: Selection, where: string): void => {
     checkKeys(selection, SELECTION, where)
-    if ('ids' in selection && !Array.isArray(selection.ids)) throw invalid(`${where}.ids`, `expected an array of ids, got ${show(selection.ids)}.`)
+    if ('ids' in selection && !Array.isArray(selection.ids))
+      throw invalid(`${where}.ids`, `expected an array of ids, got ${show(selection.ids)}.`)
     for (const field of ['since', 'until'] as const) {
       const value = (selection as { since?: unknown; until?: unknown })[field]
-      if (value !== undefined && !(value instanceof Date && !Number.isNaN(value.getTime()))) throw invalid(`${where}.${field}`, `expected a valid Date, got ${show(value)}.`)
+      if (value !== undefined && !(value instanceof Date && !Number.isNaN(value.getTime())))
+        throw invalid(`${where}.${field}`, `expected a valid Date, got ${show(value)}.`)
     }
   }
 
-  async function* walk(session: BrowseSession, selection: Selection, signal: AbortSignal): AsyncGenerator<{ raw: RawDeadLetter; letter: DeadLetter<unknown> }> {
+  async function* walk(
+    session: BrowseSession,
+    selection: Selection,
+    signal: AbortSignal,
+  ): AsyncGenerator<{ raw: RawDeadLetter; letter: DeadLetter<unknown> }> {
     for (;;) {
       const page = await session.next(PAGE, { signal })
       if (page.length === 0) return
@@ -57,7 +71,11 @@ export function createAdmin(options: AdminOptions, channel: ChannelDefinition, g
   }
 
   /** Does something with each letter that is selected now, and then takes it off. */
-  const each = async (selection: Selection, signal: AbortSignal, act: (raw: RawDeadLetter, letter: DeadLetter<unknown>) => Promise<void>): Promise<{ done: number; failed: number }> => {
+  const each = async (
+    selection: Selection,
+    signal: AbortSignal,
+    act: (raw: RawDeadLetter, letter: DeadLetter<unknown>) => Promise<void>,
+  ): Promise<{ done: number; failed: number }> => {
     const session = await open(signal)
     let done = 0
     let failed = 0
@@ -77,7 +95,10 @@ export function createAdmin(options: AdminOptions, channel: ChannelDefinition, g
         } catch (error) {
           if (signal.aborted) throw error
           failed++
-          log.warn({ channel: name, group, id: letter.id, err: describeError(error) }, 'a dead letter was left where it is')
+          log.warn(
+            { channel: name, group, id: letter.id, err: describeError(error) },
+            'a dead letter was left where it is',
+          )
         }
       }
     } finally {
@@ -101,7 +122,8 @@ export function createAdmin(options: AdminOptions, channel: ChannelDefinition, g
       check(selection, 'replay()')
       checkKeys(given, ['edit', 'perSecond', 'signal'], 'replay()')
       const { edit, perSecond, signal = never } = given
-      if (perSecond !== undefined && !(perSecond > 0)) throw invalid('replay().perSecond', `expected a number above 0, got ${show(perSecond)}.`)
+      if (perSecond !== undefined && !(perSecond > 0))
+        throw invalid('replay().perSecond', `expected a number above 0, got ${show(perSecond)}.`)
       const { delay } = await options.ensure(channel)
       const delayMs = delay.kind === 'ladder' ? (LADDER_MS.at(-1) as number) : 0
       let next = clock.now()
@@ -113,7 +135,13 @@ export function createAdmin(options: AdminOptions, channel: ChannelDefinition, g
         let message = replayed(raw.message)
         if (edit) {
           const value = edit(letter.value, letter)
-          message = { ...message, body: await publisher.encode(channel, value), type: channel.type(value), key: channel.key ? channel.key(value) : message.key, contentType: channel.codec.contentType }
+          message = {
+            ...message,
+            body: await publisher.encode(channel, value),
+            type: channel.type(value),
+            key: channel.key ? channel.key(value) : message.key,
+            contentType: channel.codec.contentType,
+          }
         }
         await publisher.send(message, { kind: 'group', channel: name, group, delayMs }, given.signal)
       })

@@ -23,7 +23,10 @@ export async function readLetter({ message, position }: RawDeadLetter, decode: D
     value: decoded.ok ? decoded.value : undefined,
     // What the broker itself put there has no reason of ours.
     reason: readHeader(headers, HEADER.reason) ?? 'broker',
-    error: { name: readHeader(headers, HEADER.errorName) ?? '', message: readHeader(headers, HEADER.errorMessage) ?? '' },
+    error: {
+      name: readHeader(headers, HEADER.errorName) ?? '',
+      message: readHeader(headers, HEADER.errorMessage) ?? '',
+    },
     attempts: progress.made,
     firstFailedAt: date(progress.firstFailedAt, at),
     lastFailedAt: date(progress.lastFailedAt, at),

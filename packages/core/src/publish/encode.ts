@@ -3,7 +3,16 @@ import type { ChannelDefinition } from '../channel.ts'
 import { json } from '../codec.ts'
 import { asPolybusError, describeError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
-import { describeIssues, type Findings, inspect, isPromise, sameData, strip, validate, type Validated } from '../schema.ts'
+import {
+  describeIssues,
+  type Findings,
+  inspect,
+  isPromise,
+  sameData,
+  strip,
+  validate,
+  type Validated,
+} from '../schema.ts'
 
 export type Encode = (value: unknown) => MaybePromise<Uint8Array>
 
@@ -16,8 +25,24 @@ export function createEncode(channel: ChannelDefinition): Encode {
   let proven = false
   const findings: Findings = { extra: false, exotic: false }
 
+  const threw = (error: unknown): never => {
+    throw asPolybusError(error, 'INVALID_MESSAGE', { sent: 'no' })
+  }
+  const validated = (value: unknown): MaybePromise<Validated> => {
+    try {
+      const result = validate(schema, value)
+      return isPromise(result) ? result.then(undefined, threw) : result
+    } catch (error) {
+      return threw(error)
+    }
+  }
   const accept = (result: Validated): unknown => {
-    if (result.issues) throw new PolybusError('INVALID_MESSAGE', `Channel '${spec.name}' refuses the value: ${describeIssues(result.issues)}.`, { sent: 'no' })
+    if (result.issues)
+      throw new PolybusError(
+        'INVALID_MESSAGE',
+        `Channel '${spec.name}' refuses the value: ${describeIssues(result.issues)}.`,
+        { sent: 'no' },
+      )
     return result.value
   }
   const encode = (value: unknown): Uint8Array => {
@@ -25,7 +50,11 @@ export function createEncode(channel: ChannelDefinition): Encode {
       return codec.encode(variants ? (value as { data: unknown }).data : value)
     } catch (error) {
       if (holdsBigint(value)) throw notReversible(spec.name, 'it holds a bigint', error)
-      throw new PolybusError('UNSERIALISABLE', `Channel '${spec.name}': ${codec.contentType} cannot write the value: ${describeError(error).message}`, { cause: error, sent: 'no' })
+      throw new PolybusError(
+        'UNSERIALISABLE',
+        `Channel '${spec.name}': ${codec.contentType} cannot write the value: ${describeError(error).message}`,
+        { cause: error, sent: 'no' },
+      )
     }
   }
   const prove = (value: unknown, output: unknown, body: Uint8Array): MaybePromise<Uint8Array> => {
@@ -37,21 +66,23 @@ export function createEncode(channel: ChannelDefinition): Encode {
     }
     const decoded = variants ? { type: (value as { type: string }).type, data } : data
     const check = (result: Validated): Uint8Array => {
-      if (result.issues) throw notReversible(spec.name, `read back, the schema refuses it (${describeIssues(result.issues)})`)
-      if (!sameData(decoded, value) && !sameData(result.value, output)) throw notReversible(spec.name, 'read back, it is another value (a Date, Map, NaN or class instance, say)')
+      if (result.issues)
+        throw notReversible(spec.name, `read back, the schema refuses it (${describeIssues(result.issues)})`)
+      if (!sameData(decoded, value) && !sameData(result.value, output))
+        throw notReversible(spec.name, 'read back, it is another value (a Date, Map, NaN or class instance, say)')
       proven = true
       return body
     }
-    const result = validate(schema, decoded)
+    const result = validated(decoded)
     return isPromise(result) ? result.then(check) : check(result)
   }
   const encodeValidated = (value: unknown, output: unknown): MaybePromise<Uint8Array> => {
-    findings.extra = findings.exotic = false
+    findings.extra = findings.exotic = findings.deep = false
     inspect(value, output, findings)
     const exotic = findings.exotic && codec === json
     if (findings.extra) {
       const stripped = strip(value, output)
-      const again = validate(schema, stripped)
+      const again = validated(stripped)
       // A transform may need the very keys that its result lacks: then the value goes as it is.
       const choose = (result: Validated): MaybePromise<Uint8Array> => {
         const kept = !result.issues && sameData(result.value, output) ? stripped : value
@@ -65,13 +96,10 @@ export function createEncode(channel: ChannelDefinition): Encode {
   }
 
   return (value) => {
-    let result: MaybePromise<Validated>
-    try {
-      result = validate(schema, value)
-    } catch (error) {
-      throw asPolybusError(error, 'INVALID_MESSAGE', { sent: 'no' })
-    }
-    return isPromise(result) ? result.then((settled) => encodeValidated(value, accept(settled))) : encodeValidated(value, accept(result))
+    const result = validated(value)
+    return isPromise(result)
+      ? result.then((settled) => encodeValidated(value, accept(settled)))
+      : encodeValidated(value, accept(result))
   }
 }
 
@@ -82,7 +110,9 @@ const notReversible = (channel: string, why: string, cause?: unknown): PolybusEr
     { cause, sent: 'no' },
   )
 
-function holdsBigint(value: unknown, depth = 0): boolean {
+function holdsBigint(value: unknown, seen = new Set<object>()): boolean {
   if (typeof value === 'bigint') return true
-  return typeof value === 'object' && value !== null && depth < 20 && Object.values(value).some((item) => holdsBigint(item, depth + 1))
+  if (typeof value !== 'object' || value === null || seen.has(value) || seen.size > 10_000) return false
+  seen.add(value)
+  return Object.values(value).some((item) => holdsBigint(item, seen))
 }

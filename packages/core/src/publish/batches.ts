@@ -1,0 +1,169 @@
+// What is ready leaves in batches: one batch of a key at a time, and what failed goes again at the head of its key.
+import type { Outgoing, Receipt, Result, SendLimits } from '../adapter.ts'
+import type { Clock } from '../clock.ts'
+import { asPolybusError, PolybusError } from '../errors.ts'
+import { type Entry, type KeyLane, mayBeSent, refused } from './entry.ts'
+import { createReady } from './ready.ts'
+
+export interface BatchesOptions {
+  readonly clock: Clock
+  readonly limits: SendLimits
+  readonly send: (batch: readonly Outgoing[], signal: AbortSignal) => Promise<readonly Result<Receipt>[]>
+  /** `send` failed as a whole. */
+  readonly onBroken: (error: PolybusError) => void
+  /** Ends an entry, before its promise settles. */
+  readonly finish: (entry: Entry) => void
+}
+
+export interface Batches {
+  push(entry: Entry): void
+  /** The first that is not yet being sent. */
+  oldestQueued(): Entry | undefined
+  /** One that was queued was given up: while the broker is away nothing else takes those out. */
+  gaveUp(): void
+  online(up: boolean): void
+  flush(): void
+  /** Nothing is tried again; calls under way are aborted. */
+  close(): void
+  /** Gives up calls without an answer for so long; what they carried goes again, uncertain. True where there were any. */
+  abandon(olderThanMs: number): boolean
+}
+
+const RETRY_FIRST_MS = 50
+const RETRY_MAX_MS = 2000
+const NO_RESULT: Result<Receipt> = {
+  ok: false,
+  error: new PolybusError('PUBLISH_UNCERTAIN', 'The adapter gave no result for this entry.'),
+}
+
+export function createBatches({ clock, limits, send, onBroken, finish }: BatchesOptions): Batches {
+  const ready = createReady()
+  const sends = new Set<{ readonly since: number; readonly abort: AbortController }>()
+  const retries = new Set<{ cancel(): void }>()
+  let up = true
+  let flushing = false
+
+  // The first message leaves in the same turn; what gathers during a round trip forms the next batch.
+  const flush = (): void => {
+    if (flushing || !up || ready.size === 0 || sends.size >= limits.concurrency) return
+    flushing = true
+    queueMicrotask(() => {
+      flushing = false
+      while (up && sends.size < limits.concurrency && ready.size > 0) {
+        const batch = ready.take(limits)
+        if (batch.length > 0) void sendBatch(batch)
+      }
+    })
+  }
+  const sendBatch = async (batch: readonly Entry[]): Promise<void> => {
+    const under = { since: clock.now(), abort: new AbortController() }
+    sends.add(under)
+    let results: readonly Result<Receipt>[]
+    let total: PolybusError | undefined
+    try {
+      const { signal } = under.abort
+      results = await untilAborted(
+        send(
+          batch.map(({ outgoing }) => outgoing),
+          signal,
+        ),
+        signal,
+      )
+    } catch (error) {
+      total = under.abort.signal.aborted ? noAnswer(error) : asPolybusError(error, 'CONNECTION_FAILED')
+      const failure: Result<Receipt> = { ok: false, error: total }
+      results = batch.map(() => failure)
+    }
+    sends.delete(under)
+    settleBatch(batch, results)
+    const broken = total ?? topologyGone(results)
+    if (broken) onBroken(broken)
+    flush()
+  }
+  const settleBatch = (batch: readonly Entry[], results: readonly Result<Receipt>[]): void => {
+    let again: Entry[] | undefined
+    for (let index = 0; index < batch.length; index++) {
+      const entry = batch[index] as Entry
+      if (!settle(entry, results[index] ?? NO_RESULT)) (again ??= []).push(entry)
+    }
+    const failed = again ? retry(again) : undefined
+    for (const { key } of batch) if (key?.blocked && !failed?.has(key)) ready.free(key)
+  }
+  /** After a while once more. Returns the keys that wait for it. */
+  const retry = (again: readonly Entry[]): Set<KeyLane> => {
+    const keys = new Set<KeyLane>()
+    for (const { key } of again) if (key) keys.add(key)
+    const timer = clock.timer(retryDelayMs(Math.max(...again.map(({ tries }) => tries))), () => {
+      retries.delete(timer)
+      ready.again(again)
+      for (const key of keys) ready.free(key)
+      flush()
+    })
+    retries.add(timer)
+    return keys
+  }
+  /** True when the entry is settled, false when it must go again. */
+  const settle = (entry: Entry, result: Result<Receipt>): boolean => {
+    if (entry.state === 'settled') return true
+    if (result.ok) {
+      const { missing } = result.value
+      if (missing === undefined || missing.length === 0) {
+        finish(entry)
+        entry.resolve(result.value)
+        return true
+      }
+      entry.outgoing = { ...entry.outgoing, groups: missing.map(({ group }) => group) }
+      entry.uncertain = true
+    } else {
+      if (mayBeSent(result.error)) entry.uncertain = true
+      if (!result.error.retryable) {
+        finish(entry)
+        entry.reject(refused(entry, result.error))
+        return true
+      }
+    }
+    entry.state = 'queued'
+    entry.tries++
+    return false
+  }
+
+  return {
+    push: ready.push,
+    flush,
+    oldestQueued: ready.oldest,
+    gaveUp: ready.gaveUp,
+    online(next) {
+      up = next
+      flush()
+    },
+    close() {
+      for (const timer of retries) timer.cancel()
+      for (const { abort } of sends) abort.abort(new PolybusError('CLOSED'))
+    },
+    abandon(olderThanMs) {
+      const hung = [...sends].filter(({ since }) => clock.now() - since >= olderThanMs)
+      for (const { abort } of hung) abort.abort(noAnswer())
+      return hung.length > 0
+    },
+  }
+}
+
+const noAnswer = (cause?: unknown): PolybusError =>
+  new PolybusError('CONNECTION_FAILED', 'The broker has not answered a publish.', { cause, sent: 'unknown' })
+
+/** Somebody deleted what was there: only setting it up again helps. */
+function topologyGone(results: readonly Result<Receipt>[]): PolybusError | undefined {
+  for (const result of results)
+    if (!result.ok && result.error.retryable && result.error.code === 'TOPOLOGY_MISSING') return result.error
+  return undefined
+}
+
+/** An adapter that does not heed the signal must not keep a place of `limits.concurrency` for ever. */
+const untilAborted = <T>(work: Promise<T>, signal: AbortSignal): Promise<T> =>
+  new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+    work.then(resolve, reject)
+  })
+
+const retryDelayMs = (tries: number): number =>
+  Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(tries - 1, 10)) * (0.5 + Math.random() / 2)

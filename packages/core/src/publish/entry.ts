@@ -1,0 +1,88 @@
+// One publish on its way: its state, and the words for how it ended.
+import type { Outgoing, Receipt } from '../adapter.ts'
+import type { Backlog } from '../backlog.ts'
+import type { Deadlines, Due } from '../deadlines.ts'
+import { PolybusError } from '../errors.ts'
+
+/** `sending` is set before `send` is called: only what never was `sending` is certainly not sent. */
+export interface Entry extends Due {
+  outgoing: Outgoing
+  readonly bytes: number
+  readonly key: KeyLane | undefined
+  state: 'waiting' | 'queued' | 'sending' | 'settled'
+  /** An earlier try may have written it: sticks through later ones. */
+  uncertain: boolean
+  tries: number
+  readonly deadlines: Deadlines<Entry>
+  readonly resolve: (receipt: Receipt) => void
+  readonly reject: (error: PolybusError) => void
+  readonly signal: AbortSignal | undefined
+  onAbort: (() => void) | undefined
+}
+
+/** The FIFO of a key: one batch in flight, retries at its head. */
+export interface KeyLane {
+  readonly id: string
+  readonly lanes: Map<string, KeyLane>
+  /** Entries of the key may share a batch, because the adapter writes none behind one that failed. */
+  readonly together: boolean
+  /** A batch of it is being sent, or is about to go again. */
+  blocked: boolean
+  /** One of it stands among the ready ones. */
+  listed: boolean
+  /** The others, in order. */
+  behind: Backlog<Entry> | undefined
+  /** Entries that are neither settled nor given up, those that wait for room too. */
+  live: number
+}
+
+/** So many idle keys are kept, to save making them anew for each message. */
+const IDLE_LANES = 1024
+
+export function laneOf(lanes: Map<string, KeyLane>, id: string, together: boolean): KeyLane {
+  let lane = lanes.get(id)
+  if (!lane) {
+    lane = { id, lanes, together, blocked: false, listed: false, behind: undefined, live: 0 }
+    lanes.set(id, lane)
+  }
+  return lane
+}
+
+export function leaveLane(lane: KeyLane): void {
+  if (lane.live === 0 && !lane.blocked && lane.lanes.size > IDLE_LANES) lane.lanes.delete(lane.id)
+}
+
+export type GivenUp = 'PUBLISH_TIMEOUT' | 'ABORTED' | 'DROPPED' | 'CLOSED'
+
+/** The error of an entry that is given up before its answer. */
+export function givenUp(entry: Entry, why: GivenUp, cause: unknown): PolybusError {
+  const unknown = entry.uncertain || entry.state === 'sending'
+  const code = unknown && (why === 'PUBLISH_TIMEOUT' || why === 'CLOSED') ? 'PUBLISH_UNCERTAIN' : why
+  return new PolybusError(code, describe(code, entry), { sent: unknown ? 'unknown' : 'no', cause })
+}
+
+/** The error of an entry that the broker or the adapter refused for good. */
+export const refused = (entry: Entry, error: PolybusError): PolybusError =>
+  entry.uncertain
+    ? new PolybusError('PUBLISH_UNCERTAIN', describe('PUBLISH_UNCERTAIN', entry), { cause: error, sent: 'unknown' })
+    : new PolybusError(error.code, error.message, { cause: error, sent: 'no', retryable: error.retryable })
+
+/** Whether a failed try can have written the message. */
+export const mayBeSent = ({ sent, retryable, code }: PolybusError): boolean =>
+  sent === 'unknown' || (sent === undefined && retryable && code !== 'NOT_ATTEMPTED' && code !== 'BROKER_BUSY')
+
+function describe(code: string, { outgoing }: Entry): string {
+  const what = `Message '${outgoing.message.id ?? ''}' for channel '${outgoing.to.channel}'`
+  switch (code) {
+    case 'PUBLISH_TIMEOUT':
+      return `${what} was not sent before its deadline. It is certainly not on the broker: publish it again, or raise publishing.timeout.`
+    case 'PUBLISH_UNCERTAIN':
+      return `${what} may be on the broker or not. Publish it again with the same id: idempotent consumers absorb the duplicate.`
+    case 'DROPPED':
+      return `${what} was dropped: the publish buffer is full and whenFull is 'drop-oldest'.`
+    case 'CLOSED':
+      return `${what} was not sent before the bus closed.`
+    default:
+      return `${what} was given up: its signal aborted.`
+  }
+}

@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict'
+import { type Adapter, type Bus, type Clock, fixed, PolybusError, sleep } from '@polybus/core'
+import { able, all, type Case, faults, holds } from '../case.ts'
+import type { Env, ItemChannel } from '../env.ts'
+import { derive } from '../tap.ts'
+import { gate } from '../wait.ts'
+import { releasedMs } from './retry.ts'
+import { claimStore } from './stores.ts'
+
+export const cases: readonly Case[] = [
+  {
+    id: '24a',
+    title: 'a group deleted under load: subscribed again within 5 s, or a clear error; no silent idle consumer',
+    tier: 'fault',
+    needs: faults('deleteGroup'),
+    async run(env) {
+      const flow = env.channel({ groups: ['work', 'other'] })
+      const bus = await env.bus()
+      await bus.start(env.consumer(flow, 'work'), env.consumer(flow, 'other'))
+      await env.publishAll(bus, flow, env.items(50))
+      env.ledger.excuse(flow.name, 'work', { loss: true })
+      await env.faults.deleteGroup?.(flow.name, 'work')
+      await resumed(env, bus, flow)
+      await env.handled(flow, 'other')
+    },
+  },
+  {
+    id: '24b',
+    title: 'the whole channel deleted under load: subscribed again within 5 s, or a clear error',
+    tier: 'fault',
+    needs: faults('deleteChannel'),
+    async run(env) {
+      const flow = env.channel()
+      const bus = await env.bus()
+      await bus.start(env.consumer(flow, 'work'))
+      await env.publishAll(bus, flow, env.items(50))
+      env.ledger.excuse(flow.name, 'work', { loss: true })
+      await env.faults.deleteChannel?.(flow.name)
+      await resumed(env, bus, flow)
+    },
+  },
+  {
+    id: '24c',
+    title: 'a declared group without a consumer is deleted: no confirmed publish misses it unnoticed',
+    tier: 'fault',
+    needs: faults('deleteGroup'),
+    async run(env) {
+      const flow = env.channel({ groups: ['work', 'idle'] })
+      const bus = await env.bus()
+      await bus.start(env.consumer(flow, 'work'))
+      await env.publishAll(bus, flow, env.items(10))
+      await env.handled(flow, 'work')
+      // What lay there is gone with it; what comes now may not be.
+      env.ledger.excuse(flow.name, 'idle', { loss: true })
+      await env.faults.deleteGroup?.(flow.name, 'idle')
+      const items = env.items(10)
+      const results = await Promise.allSettled(items.map((item) => env.publish(bus, flow, item, { timeout: '5s' })))
+      const confirmed = items.filter((_, index) => results[index]?.status === 'fulfilled').map(({ id }) => id)
+      await bus.start(env.consumer(flow, 'idle'))
+      await env.waitFor(
+        () => confirmed.every((id) => env.ledger.handled(flow.name, 'idle').includes(id)),
+        () =>
+          `${confirmed.length} confirmed messages in the group that was deleted; it got ${env.ledger.handled(flow.name, 'idle').length}`,
+      )
+    },
+  },
+  {
+    id: '25a',
+    title: 'wrong credentials, wrong host, denied: connect rejects within 10 s, typed, not retryable, secrets redacted',
+    tier: 'fault',
+    needs: able('credentials', ({ plain }) => plain.credentials),
+    async run(env) {
+      if (!env.harness.refusing)
+        throw new Error('the adapter checks credentials, so its harness must export `refusing()`')
+      for (const [name, { open, secret }] of Object.entries(env.harness.refusing())) {
+        const start = env.clock.now()
+        let error: unknown
+        try {
+          await env.bus({ adapter: open() })
+        } catch (thrown) {
+          error = thrown
+        }
+        assert.ok(PolybusError.is(error), `${name}: a typed error, got ${String(error)}`)
+        assert.ok(env.clock.now() - start < 10_000, `${name}: within 10 s`)
+        assert.equal(error.retryable, false, `${name}: ${error.code}`)
+        assert.ok(!`${error.message} ${error.stack}`.includes(secret), `${name}: the secret is hidden`)
+      }
+    },
+  },
+  {
+    id: '26a',
+    title: 'a stall turns health red within 30 s and the consumer is made anew',
+    tier: 'fault',
+    needs: all(
+      faults('stall'),
+      able('backlog', ({ plain }) => plain.stats.backlog !== null),
+    ),
+    async run(env) {
+      const flow = env.channel()
+      let subscribed = 0
+      const { adapter, factor } = hurried(env, env.open({ subscribed: () => void subscribed++ }))
+      const bus = await env.bus({ adapter })
+      await bus.start(env.consumer(flow, 'work'))
+      await env.publishAll(bus, flow, env.items(5))
+      await env.handled(flow, 'work')
+      await env.faults.stall?.(true)
+      await env.publishAll(bus, flow, env.items(10))
+      await env.waitFor(
+        () => bus.health().status === 'down',
+        () => `health to be down: ${JSON.stringify(bus.health())}`,
+        31_000 / factor,
+      )
+      await env.waitFor(() => subscribed >= 2, 'a new subscription', 5000)
+      assert.ok(env.events.some(({ kind }) => kind === 'stall'))
+      await env.faults.stall?.(false)
+      await env.handled(flow, 'work')
+      await env.waitFor(
+        () => bus.health().status === 'up',
+        () => `health to be up: ${JSON.stringify(bus.health())}`,
+      )
+    },
+  },
+  {
+    id: '26b',
+    title: 'held keys, standbys, delayed messages and full concurrency are no stall',
+    tier: 'fault',
+    needs: holds,
+    async run(env) {
+      const keyed = env.channel({ keyed: env.keyed.ordering, partitions: 1 })
+      const [full, delayed] = [env.channel(), env.channel()]
+      const [one, two] = [hurried(env, env.open()), hurried(env, env.open())]
+      const [bus, standby] = [await env.bus({ adapter: one.adapter }), await env.bus({ adapter: two.adapter })]
+      const open = gate()
+      const fails = { concurrency: 4, handler: () => (open.isOpen ? undefined : Promise.reject(new Error('not yet'))) }
+      const held = { ...fails, retry: { attempts: 3, backoff: fixed('1m'), wait: 'held' } } as const
+      await bus.start(
+        env.consumer(keyed, 'work', held),
+        env.consumer(full, 'work', { concurrency: 1, timeout: '2m', handler: () => open.passed }),
+        env.consumer(delayed, 'work', { ...fails, retry: { attempts: 3, backoff: fixed('1m') } }),
+      )
+      await standby.start(env.consumer(keyed, 'work', { ...held, label: 'standby' }))
+      await env.publishAll(bus, keyed, env.items(5, 1))
+      await env.publishAll(bus, full, env.items(50))
+      await env.publishAll(bus, delayed, env.items(5))
+      await env.waitFor(
+        () => [keyed, full, delayed].every((flow) => env.runs(flow, 'work').length > 0),
+        'all to be busy',
+      )
+      const until = env.clock.now() + 33_000 / one.factor
+      await env.waitFor(() => env.clock.now() > until || env.events.some(({ kind }) => kind === 'stall'), '', 40_000)
+      assert.ok(!env.events.some(({ kind }) => kind === 'stall'), 'no stall was seen')
+      assert.notEqual(bus.health().status, 'down')
+      assert.notEqual(standby.health().status, 'down')
+      open.open()
+      // Their delays are longer than the case may last.
+      for (const flow of [keyed, delayed]) env.ledger.excuse(flow.name, 'work', { loss: true })
+    },
+  },
+  {
+    id: '27a',
+    title: 'a clock that is 10 minutes off changes neither backoff, leases nor deduplication',
+    tier: 'fault',
+    settles: true,
+    async run(env) {
+      for (const offMs of [600_000, -600_000]) {
+        const flow = env.channel()
+        const adapter = env.open()
+        const store = claimStore(() => env.clock.now())
+        const right = adapter.clock ?? env.clock
+        const wrong: Clock = { ...right, wall: () => right.wall() + offMs }
+        const bus = await env.bus({ adapter: derive(adapter, { clock: wrong }) })
+        const slow = env.item()
+        const backoffMs = Math.max(300, releasedMs(env))
+        await bus.start(
+          env.consumer(flow, 'work', {
+            idempotency: store,
+            timeout: `${env.plain.lease.ms !== null && !env.plain.lease.renewable ? Math.floor(env.plain.lease.ms / 2) : 30_000}ms`,
+            retry: { attempts: 3, backoff: fixed(`${backoffMs}ms`) },
+            async handler(_, { attempt, message }) {
+              if (attempt === 1) throw new Error('once')
+              if (message.id !== slow.id || !env.plain.lease.renewable || env.plain.lease.ms === null) return
+              const until = env.clock.now() + 1.5 * env.timing.leaseMs
+              await env.waitFor(() => env.clock.now() > until, '')
+            },
+          }),
+        )
+        const items = [slow, ...env.items(5)]
+        await env.publishAll(bus, flow, items)
+        await env.handled(flow, 'work')
+        for (const { id } of items) {
+          const runs = env.runs(flow, 'work', id)
+          assert.deepEqual(
+            runs.map(({ attempt }) => attempt),
+            [1, 2],
+          )
+          const gap = (runs[1]?.startedAt ?? 0) - (runs[0]?.endedAt ?? 0)
+          assert.ok(gap >= backoffMs - 5 && gap < backoffMs + 3000, `backoff of ${Math.round(gap)} ms`)
+        }
+        await env.publish(bus, flow, slow)
+        await env.waitFor(
+          () => env.events.some(({ kind, channel }) => kind === 'duplicate' && channel === flow.name),
+          'the duplicate to be seen',
+        )
+      }
+    },
+  },
+]
+
+/** For quick runs the bus lives ten times as fast as its broker. */
+function hurried(env: Env, adapter: Adapter): { adapter: Adapter; factor: number } {
+  const factor = env.size(10, 1)
+  const right = adapter.clock ?? env.clock
+  const clock: Clock = {
+    ...right,
+    now: () => right.now() * factor,
+    timer: (delayMs, run) => right.timer(delayMs / factor, run),
+  }
+  return { adapter: derive(adapter, { clock }), factor }
+}
+
+/** The consumer gets new messages within 5 s, or the bus goes on saying clearly that it cannot. */
+async function resumed(env: Env, bus: Bus, flow: ItemChannel): Promise<void> {
+  const start = env.clock.now()
+  const left = (): number => 5000 - (env.clock.now() - start)
+  while (left() > 0) {
+    const item = env.item()
+    try {
+      await env.publish(bus, flow, item, { timeout: '1s' })
+      await env.waitFor(
+        () => env.ledger.handled(flow.name, 'work').includes(item.id),
+        'a confirmed message',
+        Math.max(100, left()),
+      )
+      return
+    } catch (error) {
+      if (!PolybusError.is(error)) throw error
+      await sleep(env.clock, 50)
+    }
+  }
+  const { status, reasons } = bus.health()
+  assert.ok(
+    status !== 'up' && reasons.length > 0 && env.logged.some((text) => text.startsWith('error')),
+    'nothing is received, and nothing says so',
+  )
+}

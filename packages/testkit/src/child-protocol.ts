@@ -1,0 +1,119 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Env, ItemChannel } from './env.ts'
+
+interface Common {
+  readonly harness: string
+  readonly namespace: string
+  readonly without: readonly string[]
+  readonly channel: string
+  readonly keyed: boolean
+  readonly groups: readonly string[]
+  readonly graceMs: number
+}
+export type ChildRole =
+  | { readonly role: 'publish'; readonly count: number; readonly prefix: string }
+  | { readonly role: 'consume'; readonly concurrency: number; readonly stuckAfter: number }
+export type ChildTask = Common & ChildRole
+
+export type FromChild =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'publishing'; readonly id: string; readonly key: string | undefined }
+  | { readonly kind: 'resolved'; readonly id: string }
+  | { readonly kind: 'started'; readonly run: number; readonly id: string; readonly attempt: number }
+  | { readonly kind: 'succeeded'; readonly run: number; readonly id: string }
+export interface ToChild {
+  readonly run: number
+}
+
+export interface Child {
+  readonly started: number
+  readonly resolved: number
+  /** Resolves with the exit code or the signal's name. */
+  kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<string>
+}
+
+/** Starts a member in a process of its own; the ledger gets what it does. Resolves when it is ready. */
+export async function startChild(
+  env: Env,
+  flow: ItemChannel,
+  label: string,
+  role: ChildRole,
+  graceMs = 1000,
+): Promise<Child> {
+  const { spec } = flow['~definition']
+  const task: ChildTask = {
+    harness: env.harnessUrl,
+    namespace: env.namespace,
+    without: env.without,
+    channel: flow.name,
+    keyed: spec.keyed,
+    groups: spec.groups,
+    graceMs,
+    ...role,
+  }
+  const file = new URL(`./child.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url)
+  const process = fork(fileURLToPath(file), [JSON.stringify(task)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const exited = exitOf(process)
+  // A case that fails must leave no process behind.
+  env.signal.addEventListener('abort', () => void process.kill('SIGKILL'))
+
+  const publishing = new Map<string, ReturnType<Env['ledger']['publishing']>>()
+  const runs = new Map<number, ReturnType<Env['ledger']['started']>>()
+  const state = { ready: false, started: 0, resolved: 0 }
+  process.on('message', (text: FromChild) => {
+    switch (text.kind) {
+      case 'ready':
+        state.ready = true
+        break
+      case 'publishing':
+        publishing.set(text.id, env.ledger.publishing(process, flow.name, text.id, text.key))
+        break
+      case 'resolved':
+        state.resolved++
+        publishing.get(text.id)?.()
+        break
+      case 'started':
+        state.started++
+        runs.set(
+          text.run,
+          env.ledger.started(flow.name, spec.groups[0] ?? 'work', {
+            id: text.id,
+            attempt: text.attempt,
+            consumer: label,
+          }),
+        )
+        break
+      case 'succeeded':
+        runs.get(text.run)?.()
+        process.send({ run: text.run } satisfies ToChild, () => {})
+        break
+    }
+  })
+  let over: string | undefined
+  exited.then((how) => (over = how)).catch(() => {})
+  await env.waitFor(
+    () => state.ready || over !== undefined,
+    `the process '${label}' to be ready`,
+    Math.max(30_000, env.timing.patienceMs),
+  )
+  if (!state.ready) throw new Error(`The process '${label}' ended with ${over} before it was ready.`)
+  return {
+    get started() {
+      return state.started
+    },
+    get resolved() {
+      return state.resolved
+    },
+    kill(signal) {
+      process.kill(signal)
+      return exited
+    },
+  }
+}
+
+async function exitOf(process: ChildProcess): Promise<string> {
+  const [code, signal] = (await once(process, 'exit')) as [number | null, string | null]
+  return signal ?? String(code)
+}

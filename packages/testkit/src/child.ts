@@ -1,0 +1,59 @@
+// A member in a process of its own, to be killed. It tells its parent everything over IPC, and starts with what stands in
+// its arguments.
+import { channel, consumer, createBus, trust } from '@polybus/core'
+import { loadHarness } from './harness.ts'
+import type { ChildTask, FromChild, ToChild } from './child-protocol.ts'
+
+const tell = (text: FromChild): void => void process.send?.(text)
+
+async function main(task: ChildTask): Promise<void> {
+  const harness = await loadHarness(task.harness)
+  const flow = channel(task.channel, {
+    schema: trust<{ id: string; n: number; key?: string }>(),
+    groups: task.groups,
+    key: task.keyed ? (item) => item.key : undefined,
+  })
+  const adapter = harness.open(task.namespace, { without: task.without })
+  const bus = await createBus(adapter, { namespace: task.namespace, logger: false, grace: `${task.graceMs}ms` })
+  process.once('SIGTERM', () => {
+    bus
+      .close()
+      .then(() => process.exit(0))
+      .catch(() => process.exit(1))
+  })
+
+  if (task.role === 'publish') {
+    tell({ kind: 'ready' })
+    const items = Array.from({ length: task.count }, (_, n) => ({ id: `${task.prefix}-${n}`, n, key: `k${n % 10}` }))
+    await Promise.allSettled(
+      items.map(async (item) => {
+        tell({ kind: 'publishing', id: item.id, key: task.keyed ? item.key : undefined })
+        await bus.publish(flow, item, { id: item.id })
+        tell({ kind: 'resolved', id: item.id })
+      }),
+    )
+    return
+  }
+
+  const recorded = new Map<number, () => void>()
+  process.on('message', ({ run }: ToChild) => recorded.get(run)?.())
+  let runs = 0
+  await bus.start(
+    consumer(flow, task.groups[0] ?? 'work', {
+      concurrency: task.concurrency,
+      async handler(item, { message, attempt }) {
+        const run = ++runs
+        tell({ kind: 'started', run, id: message.id, attempt })
+        // The victim of a kill gets stuck after some messages, so that it dies in the middle of handlers.
+        if (run > task.stuckAfter) await new Promise<never>(() => {})
+        const done = new Promise<void>((resolve) => recorded.set(run, resolve))
+        tell({ kind: 'succeeded', run, id: item.id })
+        // Settled only when the parent knows of it: a kill may not lose what the ledger needs.
+        await done
+      },
+    }),
+  )
+  tell({ kind: 'ready' })
+}
+
+await main(JSON.parse(process.argv[2] ?? '{}') as ChildTask)

@@ -1,0 +1,14 @@
+export { type ConformanceOptions, memoryHarness, runConformance } from './conformance.ts'
+export {
+  type Fault,
+  type Faults,
+  type Foreign,
+  type Harness,
+  loadHarness,
+  type OpenOptions,
+  type Timing,
+} from './harness.ts'
+export { type CaseResult, runCases, type RunOptions } from './run.ts'
+export type { Mode } from './env.ts'
+export { type Handled, type TestBus, testBus, type TestBusOptions } from './test-bus.ts'
+export { type VirtualClock, virtualClock } from './virtual-clock.ts'

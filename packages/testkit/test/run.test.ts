@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest'
+import { loadHarness, memoryHarness, runCases } from '../src/index.ts'
+
+const lonely = new URL('./lonely-harness.ts', import.meta.url)
+
+test(
+  'a publisher in a real process is killed, and a broker that lost what it confirmed is found out',
+  { timeout: 60_000 },
+  async () => {
+    const [result] = await runCases(await loadHarness(lonely), { only: ['21b'] })
+    expect(result).toMatchObject({
+      id: '21b',
+      outcome: 'failed',
+      reason: expect.stringMatching(/Waited .* to handle all; open: \d+ of \d+/),
+    })
+  },
+)
+
+test('what does not apply is left out with its reason: a capability, or a fault that the harness lacks', async () => {
+  const results = await runCases(await loadHarness(lonely), { only: ['17a', '25a', '1a'] })
+  expect(results).toMatchObject([
+    { id: '1a', outcome: 'passed', reason: undefined },
+    { id: '17a', outcome: 'skipped', reason: 'the harness has no fault down, up' },
+    { id: '25a', outcome: 'skipped', reason: 'the adapter declares no credentials' },
+  ])
+})
+
+test('memory: SIGKILL and credentials are left out because of what it declares', async () => {
+  const results = await runCases(await loadHarness(memoryHarness), { only: ['13f', '20c', '21b', '25'] })
+  expect(results.map(({ id, reason }) => [id, reason])).toEqual([
+    ['13f', 'the adapter declares no processes'],
+    ['20c', 'the adapter declares no processes'],
+    ['21b', 'the adapter declares no processes'],
+    ['25a', 'the adapter declares no credentials'],
+  ])
+})
+
+test('a case that does not exist and a module that is no harness are errors', async () => {
+  await expect(runCases(await loadHarness(memoryHarness), { only: ['99'] })).rejects.toThrow(/No case 99\. Cases: d1 /)
+  await expect(
+    loadHarness(new URL('./run.test.ts', import.meta.url).href.replace('run.test', 'nothing')),
+  ).rejects.toThrow('nothing.ts')
+  await expect(loadHarness('node:path')).rejects.toThrow(/no harness: it must export a text `name`/)
+})
