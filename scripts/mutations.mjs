@@ -38,9 +38,9 @@ export const mutations = [
   {
     promise: 'what never ran is not counted',
     of: 'core',
-    find: 'const { token, message } = delivery;',
+    find: 'const { owner, delivery, progress } = flight; const { token, message } = delivery;',
     replace:
-      'flight.progress = { ...flight.progress, made: flight.progress.made + 1 }; const { token, message } = delivery;',
+      'const { owner, delivery } = flight; const progress = { ...flight.progress, made: flight.progress.made + 1 }; const { token, message } = delivery;',
     only: '5h',
   },
   {

@@ -434,6 +434,19 @@ describe('batches', () => {
     await r.time.quiet()
     expect(r.settled()).toEqual(['1 ack', '2 ack'])
   })
+  test('gathering longer than the time-out times nothing out', async () => {
+    const r = await busRig()
+    let aborted: boolean | undefined
+    await r.bus.subscribe(
+      plain,
+      'g',
+      batch(2, '1h', (_: unknown, ctx: Context) => void (aborted = ctx.signal.aborted), { timeout: '1s' }),
+    )
+    await r.deliver(message(1))
+    await r.time.advance(5000)
+    await r.deliver(message(2))
+    expect([aborted, r.settled()]).toEqual([false, ['1 ack', '2 ack']])
+  })
   test('past its time the signal aborts', async () => {
     const r = await busRig()
     let signal: AbortSignal | undefined
