@@ -47,6 +47,11 @@ const CAPABILITIES = [
     of: ({ lateSettle }) => `\`${lateSettle}\``,
   },
   {
+    name: 'persistent',
+    meaning: "messages outlive the process that published them; `durability: 'strict'` asks for it",
+    of: ({ persistent }) => yes(persistent),
+  },
+  {
     name: 'crashGuard',
     meaning: 'hand-overs above the attempts after which a message is taken for one that kills its process',
     of: ({ crashGuard }) => (crashGuard === null ? 'no count' : String(crashGuard)),

@@ -32,6 +32,7 @@ export function capabilitiesOf(abilities: MemoryAbilities, leaseMs: number | nul
     browse: 'cursor',
     rewind: ['beginning', 'end', 'position', 'time'],
     stats: { backlog: 'exact', inFlight: 'exact', oldestAgeMs: 'exact', deadLetters: 'exact' },
+    persistent: false,
     transactional: false,
     priority: false,
     delayedPublish: false,

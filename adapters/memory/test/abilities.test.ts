@@ -16,6 +16,7 @@ test('memory: everything is declared that it can do', async () => {
     lease: { ms: 30_000, renewable: true },
     lateSettle: 'always',
     crashGuard: 10,
+    persistent: false,
     releaseHeaders: true,
     orderedBatch: true,
     browse: 'cursor',

@@ -79,6 +79,8 @@ export interface Capabilities {
   readonly rewind: readonly ('beginning' | 'end' | 'position' | 'time')[]
   /** How far each number of {@link Stats} can be believed; null: it is null. */
   readonly stats: { readonly [K in keyof Stats]: 'exact' | 'estimate' | null }
+  /** Messages outlive the process that published them. */
+  readonly persistent: boolean
   readonly transactional: boolean
   readonly priority: boolean
   readonly delayedPublish: boolean

@@ -50,7 +50,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   let state: 'connecting' | 'up' | 'down' | 'closed' = 'connecting'
   let generation = 0
   let lastError: PolybusError | undefined
-  let waiters: (() => void)[] = []
+  const waiters = new Set<() => void>()
 
   const call = <T>(ms: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> =>
     within(clock, ms, run, closing.signal)
@@ -59,13 +59,14 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       ? 0
       : Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(failures - 1, 10)) * (0.5 + Math.random() / 2)
 
+  const wakeAll = (): void => {
+    for (const wake of waiters) wake()
+  }
   const rise = (): void => {
     state = 'up'
     generation++
     lastError = undefined
-    const woken = waiters
-    waiters = []
-    for (const wake of woken) wake()
+    wakeAll()
     options.onUp(true)
   }
 
@@ -106,18 +107,33 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       }
     }
     // One channel that cannot be set up must not hold the others.
-    for (const [channel, known] of channels) {
-      if (closing.signal.aborted) return
-      await setUp(channel, known).catch((error: unknown) =>
-        log.error({ channel: channel.spec.name, err: describeError(error) }, 'the channel could not be set up again'),
-      )
-    }
+    await Promise.all(
+      [...channels].map(([channel, known]) =>
+        setUp(channel, known).catch((error: unknown) =>
+          log.error({ channel: channel.spec.name, err: describeError(error) }, 'the channel could not be set up again'),
+        ),
+      ),
+    )
     if (closing.signal.aborted) return
     rise()
     // Those are tried on, also where nobody publishes: a consumer may well receive already.
     for (const [channel, { error }] of channels) if (error?.retryable) void ensure(channel)
   }
 
+  const refuseHazards = (
+    { spec }: ChannelDefinition,
+    { persistent }: Capabilities,
+    hazards: readonly Hazard[],
+  ): void => {
+    const texts = hazards.map(({ text }) => text)
+    // Nobody is warned of it without being asked: who takes an embedded broker knows.
+    if (!persistent) texts.unshift('messages end with this process')
+    if (texts.length > 0)
+      throw new PolybusError(
+        'HAZARD',
+        `Channel '${spec.name}' on ${adapter.name}: ${texts.join('; ')}. Mend it on the server, or set durability: 'report'.`,
+      )
+  }
   const setUp = async (channel: ChannelDefinition, known: ChannelState): Promise<Capabilities> => {
     try {
       const { topology } = adapter
@@ -143,11 +159,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         if (!known.hazards.some((other) => other.kind === kind))
           log.warn({ channel: channel.spec.name, hazard: kind }, text)
       known.hazards = hazards
-      if (options.strict && hazards.length > 0)
-        throw new PolybusError(
-          'HAZARD',
-          `Channel '${channel.spec.name}' on ${adapter.name}: ${hazards.map(({ text }) => text).join('; ')}. Mend it on the server, or set durability: 'report'.`,
-        )
+      if (options.strict) refuseHazards(channel, capabilities, hazards)
       known.error = undefined
       known.capabilities = capabilities
       return capabilities
@@ -163,10 +175,11 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     if (state === 'up') return Promise.resolve(generation)
     return new Promise((resolve) => {
       const wake = (): void => {
+        waiters.delete(wake)
         signal.removeEventListener('abort', wake)
         resolve(state === 'up' ? generation : undefined)
       }
-      waiters.push(wake)
+      waiters.add(wake)
       signal.addEventListener('abort', wake)
     })
   }
@@ -233,7 +246,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     async close() {
       state = 'closed'
       closing.abort(new PolybusError('CLOSED', 'The bus is closed.'))
-      for (const wake of waiters.splice(0)) wake()
+      wakeAll()
       await within(clock, CLOSE_MS, () => adapter.close()).catch((error: unknown) =>
         log.warn({ adapter: adapter.name, err: describeError(error) }, 'the adapter did not close properly'),
       )

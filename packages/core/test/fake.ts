@@ -93,6 +93,7 @@ export const capabilities = (over: Partial<Capabilities> = {}): Capabilities => 
   lease: { ms: null, renewable: false, maxHoldMs: null },
   lateSettle: 'always',
   crashGuard: null,
+  persistent: true,
   releaseHeaders: true,
   orderedBatch: true,
   headers: { ordered: true, duplicates: true, empty: true, binary: true },

@@ -43,6 +43,7 @@ function rig(renewable = true): Rig {
     feed,
     renewable,
     onTrouble: (error) => trouble.push(error?.code),
+    onHung: (error) => trouble.push(`hung ${error.code}`),
     onLost: (flight, before, reason) => lost.push(`${String(flight.delivery.token)} ${before} ${reason.code}`),
   })
   const self: Rig = {
@@ -62,6 +63,16 @@ function rig(renewable = true): Rig {
 const run = ({ flights }: Rig, flight: Flight): void => void flights.apply(flight, 'start')
 
 describe('settling', () => {
+  test('a settlement without an answer breaks the feed, and is tried again until then', async () => {
+    const r = rig()
+    r.onSettle = () => new Promise(() => {})
+    const flight = r.take({ token: 1 })
+    run(r, flight)
+    r.ack(flight)
+    await r.time.advance(30_000)
+    expect(r.trouble).toEqual(['CONNECTION_FAILED', 'hung CONNECTION_FAILED'])
+    expect(flight.state).toBe('waiting')
+  })
   test('what ends in one turn is settled in one call, and is then gone', async () => {
     const r = rig()
     const all = [1, 2, 3].map((token) => r.take({ token }))
@@ -292,6 +303,7 @@ describe('losing', () => {
       feed,
       renewable: false,
       onTrouble: () => {},
+      onHung: () => {},
       onLost: () => states.push(all.map(({ state }) => state)),
     })
     const all = [1, 2].map((token) => flights.accept(delivery({ token }), 'k', 1, FRESH))

@@ -48,6 +48,8 @@ export const DONE: AttemptResult = { kind: 'done' }
 const ACK: Outcome = { kind: 'ack', duplicate: false }
 const ACK_DUPLICATE: Outcome = { kind: 'ack', duplicate: true }
 const BUSY_MS = 100
+/** Ten years: what a header can still carry. */
+const LONGEST_MS = 10 * 365 * 86_400_000
 const UNAVAILABLE_FIRST_MS = 100
 const UNAVAILABLE_MAX_MS = 5000
 
@@ -79,7 +81,7 @@ function failed(error: unknown, attempt: number, policy: DecidePolicy): Outcome 
   const { retry } = policy
   const rule = retry.rules.find(({ matches }) => safely(matches, error)) ?? retry
   if (attempt >= rule.attempts) return giveUp(policy, 'attempts-exhausted', error, true)
-  const delayMs = policy.delayMs(retryAfterMs(error) ?? backoffMs(rule, attempt))
+  const delayMs = policy.delayMs(Math.min(LONGEST_MS, retryAfterMs(error) ?? backoffMs(rule, attempt)))
   const wait = policy.wait === 'released' && delayMs >= policy.heldBelowMs ? 'released' : 'held'
   return { kind: 'retry', delayMs, wait, error }
 }

@@ -28,6 +28,8 @@ export interface FeedLoopOptions {
   readonly hasRoom: () => boolean
   /** Resolves when there is room, or at a stop. */
   readonly room: () => Promise<void>
+  /** Ends such a wait early. */
+  readonly wake: () => void
   readonly accept: (delivery: Delivery, flights: Flights) => void
   readonly onLost: (flight: Flight, before: FlightState) => void
   readonly onRevoke: (flights: readonly Flight[]) => Promise<void>
@@ -100,6 +102,12 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
   const serve = async (): Promise<void> => {
     const broken = new AbortController()
     let fail: (error: PolybusError) => void = () => {}
+    const breakUp = (error: PolybusError): void => {
+      broken.abort(error)
+      fail(error)
+      // It may be waiting for room.
+      options.wake()
+    }
     const ask = { signal: AbortSignal.any([stopping, broken.signal]) }
     const source: Source = {
       ...options.source,
@@ -117,6 +125,7 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
         settleError = error
         if (error) log('warn', 'a delivery could not be settled and is tried again', error)
       },
+      onHung: (error) => breakUp(error),
       onLost: (flight, before, reason) => {
         event('lost', reason)
         options.onLost(flight, before)
@@ -130,8 +139,7 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
       onStall: (error) => {
         event('stall', error)
         stalled = true
-        broken.abort(error)
-        fail(error)
+        breakUp(error)
       },
       onIdle: () => {
         stalled = false

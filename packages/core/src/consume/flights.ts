@@ -23,6 +23,8 @@ export interface FlightsOptions {
   readonly settlesAtOnce?: number
   /** A settlement was refused; it is repeated. Undefined: the last one worked again. */
   readonly onTrouble: (error: PolybusError | undefined) => void
+  /** A settlement got no answer at all: the feed is worth nothing. */
+  readonly onHung: (error: PolybusError) => void
   readonly onLost: (flight: Flight, before: FlightState, reason: PolybusError) => void
 }
 
@@ -38,6 +40,7 @@ export interface Flights extends FlightOwner {
 
 const SETTLES_AT_ONCE = 4
 const BATCH = 1000
+const SETTLE_MS = 30_000
 const RETRY_FIRST_MS = 50
 const RETRY_MAX_MS = 5000
 /** A lease is renewed when a third of it is over, so that two renewals may fail. */
@@ -48,7 +51,6 @@ export function createFlights(options: FlightsOptions): Flights {
   const { clock, feed } = options
   const extend = options.renewable && feed.extend ? feed.extend.bind(feed) : undefined
   const flights = new Map<unknown, Flight>()
-  const call = { signal: new AbortController().signal }
   let outbox: Flight[] = []
   let underWay = 0
   let flushing = false
@@ -66,10 +68,10 @@ export function createFlights(options: FlightsOptions): Flights {
     if (renewals.length === 0) queueMicrotask(renew)
     renewals.push(flight)
   })
-  const granted = (flight: Flight, ms: number): void => {
+  const granted = (flight: Flight, ms: number, now: number): void => {
     flight.leaseMs = ms
-    flight.leaseEndsAt = clock.now() + ms
-    flight.renewAt = clock.now() + ms * RENEW_AFTER
+    flight.leaseEndsAt = now + ms
+    flight.renewAt = now + ms * RENEW_AFTER
   }
   const watch = (flight: Flight): void => {
     const { leaseEndsAt, renewAt } = flight
@@ -104,7 +106,7 @@ export function createFlights(options: FlightsOptions): Flights {
     if (flight.state === 'settling') return void outbox.push(flight)
     if (flight.state === 'gone' || flight.state === 'lost') return
     if (result?.ok) {
-      granted(flight, result.value)
+      granted(flight, result.value, clock.now())
     } else if (result && result.error.code === 'LEASE_LOST') return lost(flight, result.error)
     watch(flight)
   }
@@ -173,11 +175,15 @@ export function createFlights(options: FlightsOptions): Flights {
   const settleBatch = async (batch: Flight[]): Promise<void> => {
     let results: readonly Result<void>[] | undefined
     let failure: PolybusError | undefined
+    let limit: AbortSignal | undefined
     try {
-      results = await feed.settle(
-        batch.map(({ settlement }) => settlement as Settlement),
-        call,
-      )
+      results = await within(clock, SETTLE_MS, (signal) => {
+        limit = signal
+        return feed.settle(
+          batch.map(({ settlement }) => settlement as Settlement),
+          { signal },
+        )
+      })
     } catch (error) {
       failure = asPolybusError(error, 'CONNECTION_FAILED')
     }
@@ -201,6 +207,7 @@ export function createFlights(options: FlightsOptions): Flights {
       }
     }
     if (trouble || troubled) options.onTrouble(trouble)
+    if (failure && limit?.aborted) options.onHung(failure)
     troubled = trouble !== undefined
     flush()
   }
@@ -250,7 +257,7 @@ export function createFlights(options: FlightsOptions): Flights {
       // The broker gave it again although we hold it: the older one is no longer ours.
       const held = flights.get(delivery.token)
       if (held) lost(held, new PolybusError('LEASE_LOST', 'The broker handed the delivery out again.'))
-      if (delivery.leaseMs !== null) granted(flight, delivery.leaseMs)
+      if (delivery.leaseMs !== null) granted(flight, delivery.leaseMs, now)
       flights.set(delivery.token, flight)
       bytes += size
       if (flight.leaseEndsAt <= now)

@@ -249,6 +249,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     event,
     hasRoom,
     room,
+    wake: () => roomWaiter?.(),
     accept,
     // A running one leaves its key when its handler ends.
     onLost: (flight, before) => {

@@ -10,6 +10,7 @@ import { describeError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
 import { checkKeys, invalid } from '../options.ts'
 import type { Publisher } from '../publish/publisher.ts'
+import { within } from '../within.ts'
 import { matches, readLetter, replayed } from './letter.ts'
 import { show } from '../duration.ts'
 
@@ -22,6 +23,7 @@ export interface AdminOptions {
 }
 
 const PAGE = 100
+const CALL_MS = 10_000
 const SELECTION = ['ids', 'reason', 'errorName', 'key', 'since', 'until']
 
 export function createAdmin(
@@ -34,6 +36,10 @@ export function createAdmin(
   const decode = createDecode(channel)
   const never = new AbortController().signal
 
+  /** A silent broker must not hang who looks. */
+  const call = <T>(run: (signal: AbortSignal) => Promise<T>, signal: AbortSignal = never): Promise<T> =>
+    within(clock, CALL_MS, run, signal)
+  const end = (session: BrowseSession): Promise<void> => call(() => session.close())
   const open = async (signal: AbortSignal): Promise<BrowseSession> => {
     const capabilities = await options.ensure(channel)
     if (!adapter.browse || capabilities.browse === 'none')
@@ -41,7 +47,8 @@ export function createAdmin(
         'UNSUPPORTED',
         `${adapter.name} cannot show the dead letters of '${name}/${group}'. Nearest: the broker's own tools.`,
       )
-    return adapter.browse.open(channel.spec, group, { signal })
+    const { browse } = adapter
+    return call((limit) => browse.open(channel.spec, group, { signal: limit }), signal)
   }
   const check = (selection: Selection, where: string): void => {
     checkKeys(selection, SELECTION, where)
@@ -60,7 +67,7 @@ export function createAdmin(
     signal: AbortSignal,
   ): AsyncGenerator<{ raw: RawDeadLetter; letter: DeadLetter<unknown> }> {
     for (;;) {
-      const page = await session.next(PAGE, { signal })
+      const page = await call((limit) => session.next(PAGE, { signal: limit }), signal)
       if (page.length === 0) return
       for (const raw of page) {
         if (signal.aborted) throw new PolybusError('ABORTED', undefined, { cause: signal.reason })
@@ -89,7 +96,7 @@ export function createAdmin(
         seen.set(letter.id, replays)
         try {
           await act(raw, letter)
-          const [result] = await session.remove([raw.position], { signal: never })
+          const [result] = await call((limit) => session.remove([raw.position], { signal: limit }))
           if (result && !result.ok) throw result.error
           done++
         } catch (error) {
@@ -102,7 +109,7 @@ export function createAdmin(
         }
       }
     } finally {
-      await session.close()
+      await end(session)
     }
     if ('ids' in selection) failed += selection.ids.filter((id) => !seen.has(id)).length
     return { done, failed }
@@ -115,7 +122,7 @@ export function createAdmin(
       try {
         for await (const { letter } of walk(session, selection, never)) yield letter
       } finally {
-        await session.close()
+        await end(session)
       }
     },
     async replay(selection, given = {}) {
