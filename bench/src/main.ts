@@ -1,8 +1,9 @@
 // npm run bench: what each part of the way of a message costs, on the memory broker, in one run.
 import { parseArgs } from 'node:util'
+import { heapOver } from './heap.ts'
 import { describeMachine, rounds } from './measure.ts'
 import { scenarios } from './scenarios.ts'
-import { table } from './table.ts'
+import { heapTable, table } from './table.ts'
 
 const HELP = `npm run bench -- [options]
 
@@ -12,13 +13,14 @@ Publishes and consumes through the memory broker with stages switched on one aft
   --messages N   messages a scenario and round (default 100000)
   --rounds N     rounds, scenarios alternating (default 5)
   --only TEXT    only scenarios whose name holds TEXT
+  --heap         instead: the heap over the messages, through the last scenario chosen
   --json         one JSON object on the last line
   --help         this text
 
 Examples
   npm run bench
   npm run bench -- --only full --rounds 9
-  npm run bench -- --messages 1000000 --only full --json`
+  npm run bench -- --messages 5000000 --only full --heap --json`
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -26,6 +28,7 @@ async function main(): Promise<number> {
       messages: { type: 'string', default: '100000' },
       rounds: { type: 'string', default: '5' },
       only: { type: 'string', default: '' },
+      heap: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -40,7 +43,15 @@ async function main(): Promise<number> {
   if (chosen.length === 0)
     throw new Error(`--only ${values.only}: no scenario. Known: ${scenarios.map(({ name }) => name).join(', ')}`)
   const machine = describeMachine()
-  const results = await rounds(chosen, messages, count, (text) => process.stderr.isTTY && process.stderr.write(text))
+  const progress = (text: string): void => void (process.stderr.isTTY && process.stderr.write(text))
+  const last = chosen.at(-1)
+  if (values.heap && last) {
+    const samples = await heapOver(last, messages, progress)
+    console.log(heapTable(samples))
+    if (values.json) console.log(JSON.stringify({ machine, scenario: last.name, messages, samples }))
+    return 0
+  }
+  const results = await rounds(chosen, messages, count, progress)
   console.log(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}; ${messages} messages, ${count} rounds\n`)
   console.log(table(results))
   if (values.json) console.log(JSON.stringify({ machine, messages, rounds: count, results }))

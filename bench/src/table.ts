@@ -1,3 +1,4 @@
+import type { HeapSample } from './heap.ts'
 import type { Measured } from './measure.ts'
 
 const number = (value: number): string => Math.round(value).toLocaleString('en-US')
@@ -22,3 +23,11 @@ export function table(results: readonly Measured[]): string {
       .trimEnd()
   return [line(head), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n')
 }
+
+export const heapTable = (samples: readonly HeapSample[]): string =>
+  samples
+    .map(
+      ({ messages, heapBytes }) =>
+        `${number(messages).padStart(12)} messages  ${(heapBytes / 1e6).toFixed(1).padStart(7)} MB`,
+    )
+    .join('\n')
