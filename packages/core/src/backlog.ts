@@ -5,6 +5,8 @@ export interface Backlog<T> {
   shift(): T | undefined
   /** Back at the head, in order. */
   unshift(items: readonly T[]): void
+  /** The first that matches; it stays where it is. */
+  find(matches: (item: T) => boolean): T | undefined
   /** Drops what does not match. */
   retain(matches: (item: T) => boolean): void
   readonly size: number
@@ -33,6 +35,10 @@ export function createBacklog<T>(): Backlog<T> {
       if (back.length === 0) return
       items = [...back, ...items.slice(head)]
       head = 0
+    },
+    find(matches) {
+      for (let index = head; index < items.length; index++) if (matches(items[index] as T)) return items[index]
+      return undefined
     },
     retain(matches) {
       items = items.slice(head).filter((item) => matches(item as T))

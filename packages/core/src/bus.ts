@@ -1,5 +1,5 @@
 // Lifecycle: the one file that wires publishing, consuming and dead letters to an adapter.
-import type { Adapter, RewindTarget, Stats } from './adapter.ts'
+import type { Adapter, Capabilities, RewindTarget, Stats } from './adapter.ts'
 import type {
   Bus,
   BusEvent,
@@ -177,7 +177,8 @@ export async function createBus(
     return { definition, subscription }
   }
   const start = async (...consumers: readonly Consumer[]): Promise<readonly Subscription[]> => {
-    if (stopped) throw new PolybusError('CLOSED', 'The bus is stopped: it starts no consumers.')
+    if (stopped)
+      throw new PolybusError('CLOSED', 'The bus is stopped: it starts no consumers. Make a new one with connect().')
     const definitions = consumers.map((value) => {
       const definition = value?.['~run'] as ConsumerDefinition | undefined
       if (!definition?.channel)
@@ -237,10 +238,13 @@ export async function createBus(
     await supervisor.close()
   }
 
+  /** For calls that have no deadline of their own. */
+  const ensureSoon = (definition: ChannelDefinition): Promise<Capabilities> =>
+    within(clock, STATS_MS, async () => supervisor.ensure(definition))
   const known = async (channel: AnyChannel, group: string): Promise<ChannelDefinition> => {
     const definition = definitionOf(channel)
     checkName(group, 'group')
-    await supervisor.ensure(definition)
+    await ensureSoon(definition)
     return definition
   }
 
@@ -253,11 +257,7 @@ export async function createBus(
     },
     deadLetters: (channel, group) => {
       checkName(group, 'group')
-      return createAdmin(
-        { adapter, clock, publisher, ensure: supervisor.ensure, log },
-        definitionOf(channel),
-        group,
-      ) as never
+      return createAdmin({ adapter, clock, publisher, ensure: ensureSoon, log }, definitionOf(channel), group) as never
     },
     async stats(channel, group): Promise<Stats> {
       const definition = await known(channel, group)

@@ -89,7 +89,7 @@ export class PolybusError extends Error {
     return (
       typeof error === 'object' &&
       error !== null &&
-      brand in error &&
+      property(error, brand) === true &&
       (code === undefined || (error as unknown as PolybusError).code === code)
     )
   }
@@ -112,8 +112,16 @@ export class NonRetryable extends Error {
 }
 
 const nonRetryable: unique symbol = Symbol.for('polybus.non-retryable') as never
-export const isNonRetryable = (error: unknown): boolean =>
-  typeof error === 'object' && error !== null && nonRetryable in error
+export const isNonRetryable = (error: unknown): boolean => property(error, nonRetryable) === true
+
+/** Of anything that was thrown: a proxy or a getter may throw itself. */
+export function property(thrown: unknown, name: symbol): unknown {
+  try {
+    return typeof thrown === 'object' && thrown !== null ? (thrown as Record<symbol, unknown>)[name] : undefined
+  } catch {
+    return undefined
+  }
+}
 
 // Greedy to the last @ of the word: rather too much than too little.
 const url = /\b([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s"'`<>]*@/gi

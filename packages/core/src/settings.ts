@@ -74,6 +74,19 @@ const OPTIONS = [
   'publishing',
 ]
 const none = (): void => {}
+/** A logger that throws must not cost a message its outcome. */
+const guarded = (logger: Logger): Logger => {
+  const at =
+    (level: keyof Logger): Logger['debug'] =>
+    (fields, text) => {
+      try {
+        logger[level](fields, text)
+      } catch {
+        // There is nobody left to tell.
+      }
+    }
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
 const SILENT: Logger = { debug: none, info: none, warn: none, error: none }
 /** Warnings and errors to the console: a library that says nothing hides what goes wrong. */
 const CONSOLE: Logger = {
@@ -108,7 +121,8 @@ export function settings(options: BusOptions): Settings {
       `${where}.logger`,
       'expected false or an object with debug, info, warn and error, such as pino or console.',
     )
-  checkKeys(trace, ['publish', 'attempt'], `${where}.trace`)
+  // A tracer may be a class with fields of its own.
+  if (Object.getPrototypeOf(trace) === Object.prototype) checkKeys(trace, ['publish', 'attempt'], `${where}.trace`)
   for (const field of ['publish', 'attempt'] as const) optionalFunction(trace[field], `${where}.trace.${field}`)
   checkKeys(defaults, ['concurrency', 'timeout', 'retry'], `${where}.defaults`)
   checkKeys(publishing, ['bufferMessages', 'bufferBytes', 'timeout', 'whenFull', 'use'], `${where}.publishing`)
@@ -121,7 +135,7 @@ export function settings(options: BusOptions): Settings {
     service,
     namespace,
     topology: optionalChoice(options.topology, `${where}.topology`, ['create', 'verify', 'none']) ?? 'create',
-    log: logger === false ? SILENT : (logger ?? CONSOLE),
+    log: logger === false ? SILENT : guarded(logger ?? CONSOLE),
     observe: optionalFunction(observe, `${where}.observe`),
     trace,
     use: functions(use, `${where}.use`),

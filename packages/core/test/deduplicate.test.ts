@@ -8,7 +8,10 @@ import { deferred, manual, watch } from './fake.ts'
 const DONE: AttemptResult = { kind: 'done' }
 const FAILED: AttemptResult = { kind: 'failed', error: 'boom' }
 const job = (run: Job['run'], signal = new AbortController().signal, abort: Job['abort'] = () => {}): Job => ({
-  run,
+  run: (tx, then = (result) => result) => {
+    const result = run(tx)
+    return result instanceof Promise ? result.then(then) : then(result as AttemptResult)
+  },
   signal,
   abort,
 })

@@ -38,6 +38,8 @@ export interface Attempt {
   handle(flight: Flight, value: unknown): MaybePromise<AttemptResult>
 }
 
+const same = (result: AttemptResult): AttemptResult => result
+
 /** A handler's run: one object for its time-out, its claim and its promise, because every message needs one. */
 class Execution implements Job, Timed {
   readonly #options: AttemptOptions
@@ -64,21 +66,24 @@ class Execution implements Job, Timed {
   abort(reason: PolybusError): void {
     abortFlight(this.#flight, reason)
   }
-  run(tx: unknown): MaybePromise<AttemptResult> {
-    const { timeouts, shared, invoke, trace } = this.#options
+  run(tx: unknown, then: (result: AttemptResult) => MaybePromise<AttemptResult> = same): MaybePromise<AttemptResult> {
+    const { timeouts, shared, invoke, trace, collects } = this.#options
     timeouts.start(this)
-    if (this.#options.collects) this.#flight.timing = this
+    if (collects) this.#flight.timing = this
+    let returned: unknown
     try {
       const ctx = new HandlerContext(shared, this.#flight, this.#id, tx, this.#key)
-      const returned = trace ? this.#traced(trace, ctx) : invoke(this.#value, ctx)
-      if (!isPromise<unknown>(returned)) return this.#ended(DONE)
-      return returned.then(
-        () => this.#ended(DONE),
-        (error: unknown) => this.#ended({ kind: 'failed', error }),
-      )
+      returned = trace ? this.#traced(trace, ctx) : invoke(this.#value, ctx)
+      // A thenable that is no promise may throw where it is asked.
+      if (isPromise(returned) && !(returned instanceof Promise)) returned = Promise.resolve(returned)
     } catch (error) {
-      return this.#ended({ kind: 'failed', error })
+      return then(this.#ended({ kind: 'failed', error }))
     }
+    if (!(returned instanceof Promise)) return then(this.#ended(DONE))
+    return returned.then(
+      () => then(this.#ended(DONE)),
+      (error: unknown) => then(this.#ended({ kind: 'failed', error })),
+    )
   }
   /** The handler's own end decides, whatever the tracer does with it: an error that it swallows must not become an ack. */
   async #traced(trace: NonNullable<Trace['attempt']>, ctx: HandlerContext): Promise<void> {
@@ -90,11 +95,23 @@ class Execution implements Job, Timed {
       return running
     }
     let failure: { readonly error: unknown } | undefined
-    try {
-      await trace({ channel: shared.channel, group: shared.group, attempt: ctx.attempt, message: ctx.message }, run)
-    } catch (error) {
-      failure = { error }
+    let handled: () => void = () => {}
+    const over = new Promise<void>((resolve) => {
+      handled = resolve
+    })
+    const traced = async (): Promise<void> => {
+      try {
+        const info = { channel: shared.channel, group: shared.group, attempt: ctx.attempt, message: ctx.message }
+        await trace(info, () => {
+          const handler = run()
+          handler.then(handled, handled)
+          return handler
+        })
+      } catch (error) {
+        failure = { error }
+      }
     }
+    await Promise.race([traced(), over])
     if (!running) throw failure ? failure.error : new Error('trace.attempt() did not call run().')
     await running
     if (failure) shared.log.warn({ err: describeError(failure.error) }, 'trace.attempt() threw')

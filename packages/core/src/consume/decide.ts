@@ -94,7 +94,7 @@ const giveUp = (policy: DecidePolicy, reason: Reason, error: unknown, counted: b
 })
 
 /** A user's backoff that throws, or answers with no number, must not cost the delivery its retry. */
-const backoffMs = ({ backoff }: Pick<RetryPolicy, 'backoff'>, attempt: number): number => {
+export const backoffMs = ({ backoff }: Pick<RetryPolicy, 'backoff'>, attempt: number): number => {
   try {
     const ms = backoff.delayMs(attempt)
     if (Number.isFinite(ms)) return Math.max(0, ms)

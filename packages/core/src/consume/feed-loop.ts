@@ -25,7 +25,8 @@ export interface FeedLoopOptions {
   readonly stopping: AbortSignal
   readonly log: Logger
   readonly event: (kind: BusEvent['kind'], error?: unknown) => void
-  readonly hasRoom: () => boolean
+  /** How many may be received now. */
+  readonly places: () => number
   /** Resolves when there is room, or at a stop. */
   readonly room: () => Promise<void>
   /** Ends such a wait early. */
@@ -55,8 +56,8 @@ const RETRY_FIRST_MS = 50
 const RETRY_MAX_MS = 5000
 
 export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
-  const { adapter, clock, link, stopping, event, hasRoom, room, accept } = options
-  const { channel, group, maxInFlight } = options.source
+  const { adapter, clock, link, stopping, event, places, room, accept } = options
+  const { channel, group } = options.source
   const name = `${channel.name}/${group}`
   const log = (level: 'debug' | 'warn' | 'error', text: string, error: unknown): void =>
     options.log[level]({ channel: channel.name, group, err: describeError(error) }, text)
@@ -134,7 +135,7 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
     const stall = createStallDetector({
       clock,
       feed: current,
-      free: () => hasRoom() && own.size === 0,
+      free: () => places() > 0 && own.size === 0,
       signal: ask.signal,
       onStall: (error) => {
         event('stall', error)
@@ -158,7 +159,7 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
         stall.receiving()
         const deliveries = await new Promise<readonly Delivery[]>((resolve, reject) => {
           fail = reject
-          current.receive(Math.min(RECEIVE_MAX, maxInFlight - own.size), ask).then(resolve, reject)
+          current.receive(Math.min(RECEIVE_MAX, places()), ask).then(resolve, reject)
         })
         stall.received(deliveries.length)
         if (deliveries.length > 0) stalled = false

@@ -2,6 +2,7 @@ import type { Backoff, Retry } from '../api.ts'
 import { type Duration, milliseconds } from '../duration.ts'
 import { invalid, checkKeys, optionalChoice, optionalInteger } from '../options.ts'
 import { show } from '../duration.ts'
+import { property } from '../errors.ts'
 
 /** The same delay every time. */
 export function fixed(delay: Duration): Backoff {
@@ -52,8 +53,10 @@ export class RetryAfter extends Error {
 }
 
 /** The delay that an error asks for. */
-export const retryAfterMs = (error: unknown): number | undefined =>
-  typeof error === 'object' && error !== null ? (error as { [retryAfter]?: number })[retryAfter] : undefined
+export const retryAfterMs = (error: unknown): number | undefined => {
+  const ms = property(error, retryAfter)
+  return typeof ms === 'number' && Number.isFinite(ms) ? Math.max(0, ms) : undefined
+}
 
 export interface RetryRule {
   readonly matches: (error: unknown) => boolean

@@ -10,6 +10,7 @@ import { refuseUnsupported } from '../rules.ts'
 import { DEFAULTS, type Settings } from '../settings.ts'
 import { createAttempt } from './attempt.ts'
 import { createBatch } from './batch.ts'
+import { backoffMs } from './decide.ts'
 import { compose, type Invoke } from './compose.ts'
 import type { AnyStore, ConsumerDefinition } from './consumer.ts'
 import { createDecode } from './decode.ts'
@@ -85,6 +86,8 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
     concurrency: slots,
     // Enough ahead that handlers never wait for a round trip, and no more.
     maxInFlight: run.kind === 'batch' ? slots * 2 : Math.min(Math.max(slots * 16, 64), Math.max(2000, slots * 2)),
+    // What waits its turn would lose a lease that cannot be renewed, and count as handed out.
+    ahead: capabilities.lease.ms !== null && !capabilities.lease.renewable ? slots : Infinity,
     maxBytes: MAX_BYTES_IN_FLIGHT,
     from: definition.from ?? (capabilities.from.includes('beginning') ? 'beginning' : 'end'),
     policy: {
@@ -103,7 +106,7 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
       collects: run.kind === 'batch',
       invoke: compose([...settings.use, ...definition.use], handler),
       shared: { channel: name, group, attempts: retry.attempts, log: settings.log, publishFrom: options.publishFrom },
-      trace: settings.trace.attempt,
+      trace: settings.trace.attempt?.bind(settings.trace),
       deliveryLimit: capabilities.crashGuard === null ? null : mostAttempts(retry) + capabilities.crashGuard,
     }),
     overdue: () => timeouts.overdue,
@@ -132,6 +135,6 @@ const mostAttempts = ({ attempts, rules }: RetryPolicy): number =>
 function heldMs(retry: RetryPolicy, timeoutMs: number): number {
   let sum = 0
   for (let attempt = 1; attempt < Math.min(retry.attempts, 1000); attempt++)
-    sum += retry.backoff.delayMs(attempt) + timeoutMs
+    sum += backoffMs(retry, attempt) + timeoutMs
   return sum
 }

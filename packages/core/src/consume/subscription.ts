@@ -22,6 +22,8 @@ export interface SubscriptionOptions {
   readonly capabilities: Capabilities
   readonly concurrency: number
   readonly maxInFlight: number
+  /** How many may be with a handler or on their way to one: those that sit out a wait do not count. */
+  readonly ahead: number
   readonly maxBytes: number
   readonly from: 'beginning' | 'end'
   readonly policy: DecidePolicy
@@ -48,11 +50,12 @@ export interface RunningSubscription {
 /** Of what a message costs beside its body. */
 const MESSAGE_OVERHEAD_BYTES = 256
 const SETTLE_AFTER_GRACE_MS = 1000
+const BUG_MS = 1000
 /** A few places at a time, so that the next receive is worth its round trip. */
 const REFILL_BELOW = 0.75
 
 export function createSubscription(options: SubscriptionOptions): RunningSubscription {
-  const { adapter, clock, definition, capabilities, policy, attempt, maxInFlight, maxBytes } = options
+  const { adapter, clock, definition, capabilities, policy, attempt, maxInFlight, maxBytes, ahead } = options
   const channel = definition.channel.spec
   const { group } = definition
   const name = `${channel.name}/${group}`
@@ -76,10 +79,18 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
 
   // ---- room
   const inFlight = (): number => loop.flights?.size ?? 0
-  const hasRoom = (): boolean =>
-    !paused && gateTimer === undefined && inFlight() < maxInFlight && (loop.flights?.bytes ?? 0) < maxBytes
+  const places = (): number => {
+    if (paused || gateTimer !== undefined || (loop.flights?.bytes ?? 0) >= maxBytes) return 0
+    return Math.min(maxInFlight - inFlight(), ahead === Infinity ? Infinity : ahead - notWaiting())
+  }
+  const notWaiting = (): number => {
+    let count = 0
+    for (const { state } of loop.flights?.all() ?? []) if (state !== 'waiting') count++
+    return count
+  }
+  const hasRoom = (): boolean => places() > 0
   const ended = (): void => {
-    if (roomWaiter && hasRoom() && inFlight() <= maxInFlight * REFILL_BELOW) roomWaiter()
+    if (roomWaiter && inFlight() <= maxInFlight * REFILL_BELOW && hasRoom()) roomWaiter()
     if (idleWaiter && scheduler.running === 0 && inFlight() === 0) idleWaiter()
   }
   const room = (): Promise<void> => {
@@ -150,6 +161,8 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
       }
     } catch (error) {
       bug(error)
+      // Whatever it was: the message is tried again, and its lease is not renewed for nothing.
+      outcomes.perform(flight, { kind: 'retry', delayMs: BUG_MS, wait: 'held', error })
     }
     // What was lost or given back meanwhile kept its slot and key until here.
     if (!mine || flight.state !== 'waiting') scheduler.leaveKey(flight)
@@ -247,7 +260,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     stopping: stopping.signal,
     log: options.log,
     event,
-    hasRoom,
+    places,
     room,
     wake: () => roomWaiter?.(),
     accept,

@@ -39,7 +39,7 @@ const NO_RESULT: Result<Receipt> = {
 export function createBatches({ clock, limits, send, onBroken, finish }: BatchesOptions): Batches {
   const ready = createReady()
   const sends = new Set<{ readonly since: number; readonly abort: AbortController }>()
-  const retries = new Set<{ cancel(): void }>()
+  const retries = new Map<{ cancel(): void }, readonly Entry[]>()
   let up = true
   let flushing = false
 
@@ -99,7 +99,7 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
       for (const key of keys) ready.free(key)
       flush()
     })
-    retries.add(timer)
+    retries.set(timer, again)
     return keys
   }
   /** True when the entry is settled, false when it must go again. */
@@ -115,10 +115,11 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
       entry.outgoing = { ...entry.outgoing, groups: missing.map(({ group }) => group) }
       entry.uncertain = true
     } else {
-      if (mayBeSent(result.error)) entry.uncertain = true
-      if (!result.error.retryable) {
+      const error = asPolybusError(result.error, 'PUBLISH_UNCERTAIN')
+      if (mayBeSent(error)) entry.uncertain = true
+      if (!error.retryable) {
         finish(entry)
-        entry.reject(refused(entry, result.error))
+        entry.reject(refused(entry, error))
         return true
       }
     }
@@ -130,14 +131,25 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
   return {
     push: ready.push,
     flush,
-    oldestQueued: ready.oldest,
+    oldestQueued() {
+      // What waits for its next try came before what is ready, and that before what stands behind a key in its turn.
+      for (const entries of retries.values()) for (const entry of entries) if (entry.state === 'queued') return entry
+      const next = ready.oldest()
+      if (next) return next
+      for (const entries of retries.values())
+        for (const { key } of entries) {
+          const behind = key?.behind?.find(({ state }) => state === 'queued')
+          if (behind) return behind
+        }
+      return undefined
+    },
     gaveUp: ready.gaveUp,
     online(next) {
       up = next
       flush()
     },
     close() {
-      for (const timer of retries) timer.cancel()
+      for (const timer of retries.keys()) timer.cancel()
       for (const { abort } of sends) abort.abort(new PolybusError('CLOSED'))
     },
     abandon(olderThanMs) {
@@ -154,7 +166,7 @@ const noAnswer = (cause?: unknown): PolybusError =>
 /** Somebody deleted what was there: only setting it up again helps. */
 function topologyGone(results: readonly Result<Receipt>[]): PolybusError | undefined {
   for (const result of results)
-    if (!result.ok && result.error.retryable && result.error.code === 'TOPOLOGY_MISSING') return result.error
+    if (!result.ok && PolybusError.is(result.error, 'TOPOLOGY_MISSING') && result.error.retryable) return result.error
   return undefined
 }
 

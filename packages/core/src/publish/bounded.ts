@@ -24,7 +24,7 @@ export function bounded<T, R>(
     const timer = clock.timer(timeoutMs, () =>
       giveUp(
         'PUBLISH_TIMEOUT',
-        'The channel could not be set up, or the value encoded, before the deadline. Nothing was sent.',
+        'The channel was not set up, the value not encoded, or a middleware did not call next(), before the deadline. Nothing was sent.',
       ),
     )
     signal?.addEventListener('abort', abort)

@@ -4,6 +4,7 @@ import type { PublishOptions } from '../api.ts'
 import type { ChannelDefinition } from '../channel.ts'
 import { show } from '../duration.ts'
 import { describeError, PolybusError } from '../errors.ts'
+import { invalid } from '../options.ts'
 import type { Headers, WireMessage } from '../message.ts'
 
 const RESERVED = /^(?:polybus-|ce[-_]|cloudevents[:_]|content-type$)/i
@@ -14,6 +15,8 @@ const refuse = (text: string, cause?: unknown): PolybusError =>
 
 export function checkHeaders(given: Record<string, string> | undefined): Headers {
   if (given === undefined) return NO_HEADERS
+  if (typeof given !== 'object' || given === null || Symbol.iterator in given)
+    throw refuse(`headers: expected an object of texts, got ${show(given)}.`)
   return Object.entries(given).map(([name, value]) => {
     if (name === '' || RESERVED.test(name))
       throw refuse(
@@ -22,6 +25,21 @@ export function checkHeaders(given: Record<string, string> | undefined): Headers
     if (typeof value !== 'string') throw refuse(`headers.${name}: expected a text, got ${show(value)}.`)
     return [name, value] as const
   })
+}
+
+export function checkOptions({ id, signal, correlationId }: PublishOptions): void {
+  if (id !== undefined && (typeof id !== 'string' || id === ''))
+    throw invalid('publish().id', `expected a text, got ${show(id)}.`)
+  if (correlationId !== undefined && typeof correlationId !== 'string')
+    throw invalid('publish().correlationId', `expected a text, got ${show(correlationId)}.`)
+  if (signal === undefined) return
+  if (!(signal instanceof AbortSignal))
+    throw invalid('publish().signal', `expected an AbortSignal, got ${show(signal)}.`)
+  if (signal.aborted)
+    throw new PolybusError('ABORTED', 'The signal was aborted before the publish.', {
+      cause: signal.reason,
+      sent: 'no',
+    })
 }
 
 export function keyOf(channel: ChannelDefinition, value: unknown, given: string | undefined): string | undefined {

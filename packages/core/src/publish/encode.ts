@@ -1,7 +1,7 @@
 // From a value to a body: validate, strip what the schema strips, encode, and prove that it can be read back.
 import type { ChannelDefinition } from '../channel.ts'
 import { json } from '../codec.ts'
-import { asPolybusError, describeError, PolybusError } from '../errors.ts'
+import { describeError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
 import {
   describeIssues,
@@ -26,7 +26,9 @@ export function createEncode(channel: ChannelDefinition): Encode {
   const findings: Findings = { extra: false, exotic: false }
 
   const threw = (error: unknown): never => {
-    throw asPolybusError(error, 'INVALID_MESSAGE', { sent: 'no' })
+    if (PolybusError.is(error)) throw error
+    const text = `Channel '${spec.name}': the schema threw instead of answering: ${describeError(error).message}. Mend the schema.`
+    throw new PolybusError('INVALID_MESSAGE', text, { cause: error, sent: 'no' })
   }
   const validated = (value: unknown): MaybePromise<Validated> => {
     try {
@@ -52,7 +54,7 @@ export function createEncode(channel: ChannelDefinition): Encode {
       if (holdsBigint(value)) throw notReversible(spec.name, 'it holds a bigint', error)
       throw new PolybusError(
         'UNSERIALISABLE',
-        `Channel '${spec.name}': ${codec.contentType} cannot write the value: ${describeError(error).message}`,
+        `Channel '${spec.name}': ${codec.contentType} cannot write the value: ${describeError(error).message}. Publish plain data, or give the channel a codec that can write it.`,
         { cause: error, sent: 'no' },
       )
     }

@@ -3,15 +3,15 @@ import type { Adapter, Capabilities, Destination, Receipt } from '../adapter.ts'
 import type { PublishOptions, PublishReceipt, Trace } from '../api.ts'
 import type { ChannelDefinition } from '../channel.ts'
 import type { Clock } from '../clock.ts'
-import { milliseconds, show } from '../duration.ts'
-import { PolybusError } from '../errors.ts'
+import { milliseconds } from '../duration.ts'
+import { asPolybusError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
 import { createIds } from '../ids.ts'
 import type { Headers, WireMessage } from '../message.ts'
-import { checkKeys, invalid } from '../options.ts'
+import { checkKeys } from '../options.ts'
 import { isPromise } from '../schema.ts'
 import { bounded } from './bounded.ts'
-import { checkHeaders, checkSize, keyOf, refuseUnsupportedOptions, typeOf } from './checks.ts'
+import { checkHeaders, checkOptions, checkSize, keyOf, refuseUnsupportedOptions, typeOf } from './checks.ts'
 import { createEncode, type Encode } from './encode.ts'
 import type { KeyLane } from './entry.ts'
 import type { PublishContext, PublishMiddleware } from './outgoing.ts'
@@ -68,6 +68,8 @@ interface Draft {
   readonly state: ChannelState
   readonly value: unknown
   readonly id: string
+  readonly type: string
+  readonly key: string | undefined
   readonly timeoutMs: number
   readonly deadlineAt: number
   readonly given: PublishOptions
@@ -112,14 +114,14 @@ export function createPublisher(options: PublisherOptions): Publisher {
     body: Uint8Array,
     headers: Headers,
   ): Promise<PublishReceipt> => {
-    const { channel, state, value, id, given, correlation } = draft
+    const { channel, state, id, type, key, given, correlation } = draft
     if (given !== NO_OPTIONS) refuseUnsupportedOptions(adapter, channel, capabilities, given)
     const message: WireMessage = {
       id,
       source: service,
-      type: typeOf(channel, value),
+      type,
       time: clock.wall(),
-      key: keyOf(channel, value, given.key),
+      key,
       headers,
       body,
       contentType: channel.codec.contentType,
@@ -128,10 +130,10 @@ export function createPublisher(options: PublisherOptions): Publisher {
       causationId: correlation?.causationId,
     }
     const bytes = checkSize(adapter, channel, capabilities, message)
-    const key = message.key === undefined ? undefined : queue.lane(state.lanes, message.key, capabilities.orderedBatch)
+    const lane = key === undefined ? undefined : queue.lane(state.lanes, key, capabilities.orderedBatch)
     const outgoing = { handover: handovers++, message, to: state.to }
     const { timeoutMs, deadlineAt } = draft
-    return queue.add({ outgoing, bytes, key, timeoutMs, deadlineAt, signal: given.signal }, ({ position }) => ({
+    return queue.add({ outgoing, bytes, key: lane, timeoutMs, deadlineAt, signal: given.signal }, ({ position }) => ({
       id,
       position,
     }))
@@ -143,15 +145,17 @@ export function createPublisher(options: PublisherOptions): Publisher {
     given: PublishOptions,
     correlation: Correlation | undefined,
   ): Promise<PublishReceipt> => {
-    if (closing) throw new PolybusError('CLOSED', 'The bus is closed: nothing was published.', { sent: 'no' })
-    if (given !== NO_OPTIONS) checkKeys(given, OPTIONS, 'publish()')
-    const { id = nextId(), signal, timeout } = given
-    if (typeof id !== 'string' || id === '') throw invalid('publish().id', `expected a text, got ${show(id)}.`)
-    if (signal?.aborted)
-      throw new PolybusError('ABORTED', 'The signal was aborted before the publish.', {
-        cause: signal.reason,
-        sent: 'no',
-      })
+    if (closing)
+      throw new PolybusError(
+        'CLOSED',
+        'The bus is closed: nothing was published. Publish before close(), or on a new bus from connect().',
+        { sent: 'no' },
+      )
+    if (given !== NO_OPTIONS) {
+      checkKeys(given, OPTIONS, 'publish()')
+      checkOptions(given)
+    }
+    const { id = nextId(), timeout } = given
     const timeoutMs = timeout === undefined ? options.timeoutMs : milliseconds(timeout, 'publish().timeout')
     const state = stateOf(channel)
     const headers = checkHeaders(given.headers)
@@ -160,6 +164,9 @@ export function createPublisher(options: PublisherOptions): Publisher {
       state,
       value,
       id,
+      // Now, as the body: the value may be another one when it is this one's turn.
+      type: typeOf(channel, value),
+      key: keyOf(channel, value, given.key),
       timeoutMs,
       deadlineAt: clock.now() + timeoutMs,
       given,
@@ -209,29 +216,46 @@ export function createPublisher(options: PublisherOptions): Publisher {
   }
 
   const throughMiddleware = async (
-    { channel, value, id, given }: Draft,
+    { channel, value, id, key, deadlineAt, given }: Draft,
     headers: Headers,
     place: (headers: Headers) => Promise<PublishReceipt>,
   ): Promise<PublishReceipt> => {
     const ctx: PublishContext = {
       channel: channel.spec.name,
       id,
-      key: keyOf(channel, value, given.key),
+      key,
       value,
       headers: Object.fromEntries(headers) as Record<string, string>,
     }
     let sent: Promise<PublishReceipt> | undefined
+    let over: PolybusError | undefined
     const last = async (): Promise<void> => {
+      if (over) throw over
       sent ??= place(checkHeaders(ctx.headers))
       // A middleware may leave without waiting for it.
       sent.catch(ignore)
       await sent
     }
     const run = use.reduceRight<() => Promise<void>>((next, middleware) => () => middleware(ctx, next), last)
-    await (trace ? trace({ channel: ctx.channel, id, key: ctx.key }, run) : run())
+    const through = async (): Promise<void> => {
+      try {
+        await (trace ? trace({ channel: ctx.channel, id, key: ctx.key }, run) : run())
+      } catch (error) {
+        // Once it is on its way, its own answer counts.
+        if (!sent) throw error
+      }
+    }
+    try {
+      await bounded(clock, deadlineAt - clock.now(), given.signal, through(), () => Promise.resolve())
+    } catch (error) {
+      if (!sent) {
+        over = asPolybusError(error, 'ABORTED', { sent: 'no' })
+        throw error
+      }
+    }
     if (!sent)
       throw new PolybusError('ABORTED', 'A publish middleware returned without calling next().', { sent: 'no' })
-    // Its own answer, also where a middleware did not wait for it, or swallowed its failure.
+    // Also where a middleware did not wait for it, swallowed its failure, or never ended.
     return sent
   }
 

@@ -36,10 +36,14 @@ export interface Queue {
   abandon(olderThanMs: number): boolean
 }
 
+const STALE = 1024
+
 export function createQueue(options: QueueOptions): Queue {
   const { clock, bufferMessages, bufferBytes, whenFull } = options
   const waiting: Backlog<Entry> = createBacklog()
   const deadlines = new Map<number, Deadlines<Entry>>()
+  /** Given up among those that wait. */
+  let stale = 0
   let messages = 0
   let bytes = 0
   let closing = false
@@ -55,7 +59,14 @@ export function createQueue(options: QueueOptions): Queue {
       key.live--
       leaveLane(key)
     }
-    if (state === 'waiting') return
+    if (state === 'waiting') {
+      // Behind one that waits long the others must not pile up.
+      if (++stale >= STALE && stale * 2 >= waiting.size) {
+        stale = 0
+        waiting.retain((other) => other.state === 'waiting')
+      }
+      return
+    }
     messages--
     bytes -= entry.bytes
     if (waiting.size > 0) admitWaiting()
@@ -113,7 +124,13 @@ export function createQueue(options: QueueOptions): Queue {
     add: <T>(fresh: NewEntry, result?: (receipt: Receipt) => T): Promise<T> =>
       new Promise<T>((resolve, reject) => {
         if (closing)
-          return reject(new PolybusError('CLOSED', 'The bus is closed: nothing was published.', { sent: 'no' }))
+          return reject(
+            new PolybusError(
+              'CLOSED',
+              'The bus is closed: nothing was published. Publish before close(), or on a new bus from connect().',
+              { sent: 'no' },
+            ),
+          )
         const { signal, timeoutMs, deadlineAt = clock.now() + timeoutMs } = fresh
         if (signal?.aborted)
           return reject(
