@@ -154,8 +154,8 @@ export const mutations = [
   {
     promise: 'only what succeeded is remembered',
     of: 'core',
-    find: "=> result.kind === 'done' ? complete(key, fence, job)",
-    replace: '=> true ? complete(key, fence, job)',
+    find: "return settled.kind === 'done' ? complete(key, fence, job)",
+    replace: 'return true ? complete(key, fence, job)',
     only: '9d',
   },
   {
@@ -219,7 +219,7 @@ export const mutations = [
   {
     promise: 'uncertainty sticks',
     of: 'core',
-    find: 'if (mayBeSent(result.error)) entry.uncertain = true;',
+    find: 'if (mayBeSent(error)) entry.uncertain = true;',
     replace: '',
     only: '18b',
   },

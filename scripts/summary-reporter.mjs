@@ -4,9 +4,13 @@
 export default {
   onTestRunEnd(modules, unhandledErrors) {
     const count = { passed: 0, failed: unhandledErrors.length, skipped: 0 }
+    /** @type {Map<string, number>} */
+    const reasons = new Map()
     for (const module of modules) {
       for (const test of module.children.allTests()) {
-        const { state } = test.result()
+        const { state, note = 'no reason given' } =
+          /** @type {{ state: 'passed' | 'failed' | 'skipped' | 'pending', note?: string }} */ (test.result())
+        if (state === 'skipped') reasons.set(note, (reasons.get(note) ?? 0) + 1)
         // A test that an aborted run never got to is no success.
         count[state === 'pending' ? 'failed' : state]++
       }
@@ -16,6 +20,9 @@ export default {
     }
     const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : ''
     // At exit, so that nothing prints after it.
-    process.once('exit', () => console.log(`\n${count.passed} passed, ${count.failed} failed${skipped}`))
+    process.once('exit', () => {
+      for (const [reason, times] of reasons) console.log(`${times} left out: ${reason}`)
+      console.log(`\n${count.passed} passed, ${count.failed} failed${skipped}`)
+    })
   },
 }

@@ -152,6 +152,11 @@ export const scenarios: readonly Scenario[] = [
     prepare: () => withBus(plain, { use: [(_ctx, next) => next()] }),
   },
   {
+    name: 'both - retry',
+    what: 'one attempt, and no dead letters',
+    prepare: () => withBus(plain, { retry: false, deadLetter: false }),
+  },
+  {
     name: 'full',
     what: 'key lanes, zod on both sides, retry, dead letters, deduplicated',
     prepare: () => withBus(full, { retry: { attempts: 5 }, idempotency: memoryStore() }),

@@ -68,11 +68,13 @@ export async function createBus(
   let stopped: Promise<void> | undefined
   let closed: Promise<void> | undefined
 
+  const complain = (error: unknown): void => log.error({ err: describeError(error) }, 'observe threw')
   const emit = (event: BusEvent): void => {
     try {
-      settings.observe?.(event)
+      const returned: unknown = settings.observe?.(event)
+      if (returned instanceof Promise) returned.catch(complain)
     } catch (error) {
-      log.error({ err: describeError(error) }, 'observe threw')
+      complain(error)
     }
   }
   const supervisor = createSupervisor({

@@ -27,6 +27,9 @@ export const text: Codec = {
   encode(value) {
     if (typeof value !== 'string')
       throw new PolybusError('UNSERIALISABLE', `The text codec writes strings, not ${show(value)}.`)
+    // Half a surrogate pair would silently become another character.
+    if (/\p{Surrogate}/u.test(value))
+      throw new PolybusError('UNSERIALISABLE', 'The text holds half a surrogate pair, which UTF-8 cannot write.')
     return Buffer.from(value)
   },
   decode: (body) => decoder.decode(body),

@@ -10,7 +10,7 @@ const FAILED: AttemptResult = { kind: 'failed', error: 'boom' }
 const job = (run: Job['run'], signal = new AbortController().signal, abort: Job['abort'] = () => {}): Job => ({
   run: (tx, then = (result) => result) => {
     const result = run(tx)
-    return result instanceof Promise ? result.then(then) : then(result as AttemptResult)
+    return result instanceof Promise ? result.then(then) : then(result)
   },
   signal,
   abort,

@@ -314,7 +314,7 @@ describe('losing', () => {
     ])
   })
 
-  test('a lost one takes the later ones of its key along, not the earlier ones, nor other keys', async () => {
+  test('with a lost one the later ones of its key go back, not the earlier ones, nor other keys', async () => {
     const r = rig(false)
     const [before, mine, after, other] = [
       r.take({ token: 1 }, 'k'),
@@ -323,7 +323,8 @@ describe('losing', () => {
       r.take({ token: 4 }, 'other'),
     ]
     await r.time.advance(100)
-    expect([before, mine, after, other].map((flight) => flight?.state)).toEqual(['queued', 'lost', 'lost', 'queued'])
+    expect([before, mine, after, other].map((flight) => flight?.state)).toEqual(['queued', 'lost', 'gone', 'queued'])
+    expect(r.settles).toEqual([[{ token: 3, kind: 'release' }]])
   })
 
   test('a settlement that is under way when its delivery is lost tells nothing', async () => {

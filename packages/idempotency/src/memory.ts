@@ -5,6 +5,7 @@ import {
   type ClaimStore,
   type Clock,
   type Duration,
+  invalid,
   optionalDuration,
   optionalInteger,
   systemClock,
@@ -50,6 +51,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const max = optionalInteger(options.max, 'memoryStore().max', 1, MAX) ?? 100_000
   const ttlMs = optionalDuration(options.ttl, 'memoryStore().ttl', 1) ?? 7 * 86_400_000
   const clock = options.clock ?? systemClock()
+  if (typeof clock.now !== 'function') throw invalid('memoryStore().clock', 'expected a clock with now().')
   // Numbers in arrays beside the table: a claim makes no object that would outlive it.
   const fences = new Float64Array(max)
   const until = new Float64Array(max)

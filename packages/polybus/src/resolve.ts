@@ -35,6 +35,7 @@ export async function resolveOptions(argument: ConnectOptions | undefined, proce
       : environment['broker'] !== undefined
         ? 'POLYBUS_BROKER'
         : `${file?.name ?? 'connect()'}.broker`
+  if (broker === null) throw invalid(where, 'expected a URL or an adapter, got null. Leave it out for memory.')
   if (broker === undefined && process.environment['NODE_ENV'] === 'production')
     throw invalid(
       where,

@@ -43,10 +43,11 @@ const ignore = (): void => {}
 function noticed(promise: Promise<void>, notice: () => void): Promise<void> {
   // Nobody may be waiting: that must not be an unhandled rejection.
   promise.catch(ignore)
-  const view = promise.then()
+  const view = promise.then(ignore)
   view.catch(ignore)
   return Object.defineProperties(view, {
     constructor: { value: undefined },
+    // oxlint-disable-next-line unicorn/no-thenable -- it is a promise; only who asks for `then` is noticed
     then: {
       value: (...callbacks: Parameters<Promise<void>['then']>) => {
         notice()

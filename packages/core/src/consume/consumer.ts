@@ -105,6 +105,13 @@ function define(channel: AnyChannel, group: string, options: RawOptions): Consum
   const { idempotency, use = [] } = options
   if (idempotency !== undefined && idempotency?.kind !== 'claim' && idempotency?.kind !== 'transactional')
     throw invalid(`${where}.idempotency`, `expected a store such as memoryStore(), got ${show(idempotency)}.`)
+  const methods = idempotency?.kind === 'transactional' ? ['run'] : ['claim', 'complete', 'release', 'renew']
+  for (const method of idempotency ? methods : [])
+    if (typeof (idempotency as unknown as Record<string, unknown>)[method] !== 'function')
+      throw invalid(
+        `${where}.idempotency.${method}`,
+        'the store lacks this method. Use memoryStore() or another store of @polybus/idempotency.',
+      )
   if (!Array.isArray(use) || use.some((middleware) => typeof middleware !== 'function'))
     throw invalid(`${where}.use`, 'expected an array of middleware functions.')
   return {

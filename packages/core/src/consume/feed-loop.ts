@@ -103,6 +103,8 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
   const serve = async (): Promise<void> => {
     const broken = new AbortController()
     let fail: (error: PolybusError) => void = () => {}
+    let asking = false
+    const lostOnTheWay = new Set<unknown>()
     const breakUp = (error: PolybusError): void => {
       broken.abort(error)
       fail(error)
@@ -112,7 +114,11 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
     const ask = { signal: AbortSignal.any([stopping, broken.signal]) }
     const source: Source = {
       ...options.source,
-      onLost: (tokens) => own.lose(tokens, new PolybusError('LEASE_LOST')),
+      onLost: (tokens) => {
+        // Some may be on their way to us: they are lost when they arrive.
+        for (const token of tokens) if (asking && !own.of(token)) lostOnTheWay.add(token)
+        own.lose(tokens, new PolybusError('LEASE_LOST'))
+      },
       onRevoke: (tokens) =>
         options.onRevoke(tokens.map((token) => own.of(token)).filter((flight) => flight !== undefined)),
     }
@@ -149,7 +155,7 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
     feed = current
     flights = own
     feeds++
-    feedError = undefined
+    feedError = settleError = undefined
     markStarted()
     try {
       for (;;) {
@@ -157,13 +163,19 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
         if (stopping.aborted) return
         if (broken.signal.aborted) throw broken.signal.reason
         stall.receiving()
+        asking = true
         const deliveries = await new Promise<readonly Delivery[]>((resolve, reject) => {
           fail = reject
           current.receive(Math.min(RECEIVE_MAX, places()), ask).then(resolve, reject)
         })
         stall.received(deliveries.length)
         if (deliveries.length > 0) stalled = false
-        for (let index = 0; index < deliveries.length; index++) accept(deliveries[index] as Delivery, own)
+        asking = false
+        for (let index = 0; index < deliveries.length; index++) {
+          const delivery = deliveries[index] as Delivery
+          if (lostOnTheWay.size === 0 || !lostOnTheWay.has(delivery.token)) accept(delivery, own)
+        }
+        lostOnTheWay.clear()
       }
     } catch (error) {
       own.loseAll(asPolybusError(error, 'FEED_BROKEN'))

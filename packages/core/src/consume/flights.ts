@@ -123,11 +123,12 @@ export function createFlights(options: FlightsOptions): Flights {
     }
     ended?.(how)
   }
-  /** The later ones of its key with it: the next one would overtake what somebody else is given again. */
+  /** The later ones of its key go back: the next one would overtake what somebody else is given again. */
   const lost = (flight: Flight, reason: PolybusError): void => {
-    const gone = [flight]
-    if (flight.key !== undefined) for (const other of laterOfKey(flight)) gone.push(other)
-    loseThese(gone, reason)
+    if (flight.key !== undefined)
+      for (const other of laterOfKey(flight))
+        if (other.state === 'queued') finish(other, { token: other.delivery.token, kind: 'release' })
+    loseThese([flight], reason)
   }
   const laterOfKey = function* (flight: Flight): Iterable<Flight> {
     let found = false

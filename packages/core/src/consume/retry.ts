@@ -79,6 +79,11 @@ export const DEFAULT_RETRY: RetryPolicy = {
 }
 const ONE_ATTEMPT: RetryPolicy = { ...DEFAULT_RETRY, attempts: 1 }
 
+function rulesOf({ rules = [] }: Retry, where: string): NonNullable<Retry['rules']> {
+  if (!Array.isArray(rules)) throw invalid(`${where}.rules`, `expected an array, got ${show(rules)}.`)
+  return rules
+}
+
 export function retryPolicy(retry: Retry | false | undefined, where: string): RetryPolicy | undefined {
   if (retry === undefined) return undefined
   if (retry === false) return ONE_ATTEMPT
@@ -98,7 +103,7 @@ export function retryPolicy(retry: Retry | false | undefined, where: string): Re
     attempts: attempts(retry.attempts, `${where}.attempts`),
     backoff: common,
     wait: optionalChoice(retry.wait, `${where}.wait`, ['held', 'released']),
-    rules: (retry.rules ?? []).map((rule, index) => {
+    rules: rulesOf(retry, where).map((rule, index) => {
       const field = `${where}.rules[${index}]`
       checkKeys(rule, ['on', 'attempts', 'backoff'], field)
       const { on } = rule

@@ -8,7 +8,7 @@ import { LADDER_MS } from '../consume/delay.ts'
 import { readProgress } from '../consume/progress.ts'
 import { describeError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
-import { checkKeys, invalid } from '../options.ts'
+import { checkKeys, invalid, optionalFunction } from '../options.ts'
 import type { Publisher } from '../publish/publisher.ts'
 import { within } from '../within.ts'
 import { matches, readLetter, replayed } from './letter.ts'
@@ -129,6 +129,9 @@ export function createAdmin(
       check(selection, 'replay()')
       checkKeys(given, ['edit', 'perSecond', 'signal'], 'replay()')
       const { edit, perSecond, signal = never } = given
+      optionalFunction(edit, 'replay().edit')
+      if (!(signal instanceof AbortSignal))
+        throw invalid('replay().signal', `expected an AbortSignal, got ${show(signal)}.`)
       if (perSecond !== undefined && !(perSecond > 0))
         throw invalid('replay().perSecond', `expected a number above 0, got ${show(perSecond)}.`)
       const { delay } = await options.ensure(channel)

@@ -71,7 +71,7 @@ export function createEncode(channel: ChannelDefinition): Encode {
       if (result.issues)
         throw notReversible(spec.name, `read back, the schema refuses it (${describeIssues(result.issues)})`)
       if (!sameData(decoded, value) && !sameData(result.value, output))
-        throw notReversible(spec.name, 'read back, it is another value (a Date, Map, NaN or class instance, say)')
+        throw notReversible(spec.name, 'read back, it is another value (a Date, Map or NaN, say)')
       proven = true
       return body
     }
@@ -97,11 +97,24 @@ export function createEncode(channel: ChannelDefinition): Encode {
     return proven && !exotic ? body : prove(value, output, body)
   }
 
+  /** Whatever a value does when it is looked at (getters, proxies, depth) is an error of the value. */
+  const typed = (error: unknown): never => {
+    if (PolybusError.is(error)) throw error
+    const text = `Channel '${spec.name}': the value cannot be read: ${describeError(error).message}. Publish plain data.`
+    throw new PolybusError('UNSERIALISABLE', text, { cause: error, sent: 'no' })
+  }
+
   return (value) => {
-    const result = validated(value)
-    return isPromise(result)
-      ? result.then((settled) => encodeValidated(value, accept(settled)))
-      : encodeValidated(value, accept(result))
+    try {
+      const result = validated(value)
+      if (!isPromise(result)) {
+        const body = encodeValidated(value, accept(result))
+        return isPromise(body) ? body.catch(typed) : body
+      }
+      return result.then((settled) => encodeValidated(value, accept(settled))).catch(typed)
+    } catch (error) {
+      return typed(error)
+    }
   }
 }
 
