@@ -31,7 +31,7 @@ describe('decide: every result', () => {
       (reason): [string, AttemptResult, object] => [
         reason,
         { kind: 'refused', reason, error: 'e' },
-        { kind: 'dead-letter', reason, error: 'e', counted: false },
+        { kind: 'dead-letter', reason, error: 'e' },
       ],
     ),
   ]
@@ -70,7 +70,6 @@ describe('decide: attempts are exact', () => {
       expect(kinds.at(-1)).toBe('dead-letter')
       expect(decide(failed('x'), attempts, 0, policy({ attempts }))).toMatchObject({
         reason: 'attempts-exhausted',
-        counted: true,
       })
     })
   test('a count from elsewhere beyond the limit ends it, never another attempt', () => {

@@ -31,8 +31,8 @@ export type Outcome =
       readonly gate: boolean
       readonly error: PolybusError | undefined
     }
-  | { readonly kind: 'dead-letter'; readonly reason: Reason; readonly error: unknown; readonly counted: boolean }
-  | { readonly kind: 'discard'; readonly reason: Reason; readonly error: unknown; readonly counted: boolean }
+  | { readonly kind: 'dead-letter'; readonly reason: Reason; readonly error: unknown }
+  | { readonly kind: 'discard'; readonly reason: Reason; readonly error: unknown }
 
 export interface DecidePolicy {
   readonly retry: RetryPolicy
@@ -70,27 +70,26 @@ export function decide(result: AttemptResult, attempt: number, troubles: number,
         error: result.error,
       }
     case 'refused':
-      return giveUp(policy, result.reason, result.error, false)
+      return giveUp(policy, result.reason, result.error)
     case 'failed':
       return failed(result.error, attempt, policy)
   }
 }
 
 function failed(error: unknown, attempt: number, policy: DecidePolicy): Outcome {
-  if (isNonRetryable(error)) return giveUp(policy, 'non-retryable', error, true)
+  if (isNonRetryable(error)) return giveUp(policy, 'non-retryable', error)
   const { retry } = policy
   const rule = retry.rules.find(({ matches }) => safely(matches, error)) ?? retry
-  if (attempt >= rule.attempts) return giveUp(policy, 'attempts-exhausted', error, true)
+  if (attempt >= rule.attempts) return giveUp(policy, 'attempts-exhausted', error)
   const delayMs = policy.delayMs(Math.min(LONGEST_MS, retryAfterMs(error) ?? backoffMs(rule, attempt)))
   const wait = policy.wait === 'released' && delayMs >= policy.heldBelowMs ? 'released' : 'held'
   return { kind: 'retry', delayMs, wait, error }
 }
 
-const giveUp = (policy: DecidePolicy, reason: Reason, error: unknown, counted: boolean): Outcome => ({
+const giveUp = (policy: DecidePolicy, reason: Reason, error: unknown): Outcome => ({
   kind: policy.deadLetter ? 'dead-letter' : 'discard',
   reason,
   error,
-  counted,
 })
 
 /** A user's backoff that throws, or answers with no number, must not cost the delivery its retry. */

@@ -20,7 +20,6 @@ export interface FlightsOptions {
   readonly clock: Clock
   readonly feed: Feed
   readonly renewable: boolean
-  readonly settlesAtOnce?: number
   /** A settlement was refused; it is repeated. Undefined: the last one worked again. */
   readonly onTrouble: (error: PolybusError | undefined) => void
   /** A settlement got no answer at all: the feed is worth nothing. */
@@ -162,7 +161,7 @@ export function createFlights(options: FlightsOptions): Flights {
     flushing = true
     queueMicrotask(() => {
       flushing = false
-      while (outbox.length > 0 && underWay < (options.settlesAtOnce ?? SETTLES_AT_ONCE)) {
+      while (outbox.length > 0 && underWay < SETTLES_AT_ONCE) {
         const batch = (outbox.length <= BATCH ? outbox : outbox.slice(0, BATCH)).filter(
           ({ state }) => state === 'settling',
         )

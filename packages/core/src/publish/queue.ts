@@ -31,7 +31,6 @@ export interface Queue {
   /** Resolves when nothing is under way; at the signal what is left is rejected. */
   close(signal: AbortSignal): Promise<void>
   readonly size: number
-  readonly closing: boolean
   /** See {@link createBatches}. */
   abandon(olderThanMs: number): boolean
 }
@@ -194,9 +193,6 @@ export function createQueue(options: QueueOptions): Queue {
     },
     get size() {
       return messages + waiting.size
-    },
-    get closing() {
-      return closing
     },
     abandon: batches.abandon,
   }
