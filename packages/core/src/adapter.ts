@@ -144,6 +144,7 @@ export interface Source {
 
 export interface Delivery {
   readonly message: WireMessage
+  /** Made for this hand-over, where it is an object; another value may come again when the broker hands the message out again. */
   readonly token: unknown
   readonly lane: string
   readonly position: string

@@ -33,7 +33,7 @@ for (const [row, state] of states.entries())
   })
 
 const flight = () =>
-  createFlight({ apply: () => true, wait: () => {}, finish: () => {} }, delivery(), undefined, 1, FRESH, Infinity)
+  createFlight({ apply: () => true, wait: () => {}, finish: () => {} }, delivery(), undefined, 1, FRESH)
 
 test('the signal knows of an abort before anybody looked, and keeps its first reason', () => {
   const one = flight()

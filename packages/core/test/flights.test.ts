@@ -55,7 +55,7 @@ function rig(renewable = true): Rig {
     trouble,
     onSettle: (batch) => Promise.resolve(batch.map(() => ok)),
     onExtend: (tokens) => Promise.resolve(tokens.map(() => ({ ok: true, value: 30_000 }))),
-    take: (over, key) => flights.accept(delivery(over), key, 10, FRESH),
+    take: (over, key) => flights.accept(delivery(over), key, 10, FRESH, time.clock.now()),
     ack: (flight) => flights.finish(flight, { token: flight.delivery.token, kind: 'ack' }),
   }
   return self
@@ -306,7 +306,7 @@ describe('losing', () => {
       onHung: () => {},
       onLost: () => states.push(all.map(({ state }) => state)),
     })
-    const all = [1, 2].map((token) => flights.accept(delivery({ token }), 'k', 1, FRESH))
+    const all = [1, 2].map((token) => flights.accept(delivery({ token }), 'k', 1, FRESH, time.clock.now()))
     flights.loseAll(new PolybusError('FEED_BROKEN'))
     expect(states).toEqual([
       ['lost', 'lost'],

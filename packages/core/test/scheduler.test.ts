@@ -5,7 +5,7 @@ import { createScheduler } from '../src/consume/scheduler.ts'
 import { delivery } from './fake.ts'
 
 const flight = (key?: string): Flight =>
-  createFlight({ apply: () => true, wait: () => {}, finish: () => {} }, delivery(), key, 1, FRESH, Infinity)
+  createFlight({ apply: () => true, wait: () => {}, finish: () => {} }, delivery(), key, 1, FRESH)
 const to = (one: Flight, ...events: Parameters<typeof transition>[1][]): void => {
   for (const event of events) one.state = transition(one.state, event) ?? one.state
 }

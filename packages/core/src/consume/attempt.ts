@@ -14,6 +14,7 @@ import type { Decode, Decoded } from './decode.ts'
 import type { Deduplicate, Job } from './deduplicate.ts'
 import { abortFlight, type Flight, signalOf } from './flight.ts'
 import type { Timed, Timeouts } from './timeout.ts'
+import type { Unrun } from './unrun.ts'
 
 export interface AttemptOptions {
   readonly decode: Decode
@@ -27,8 +28,9 @@ export interface AttemptOptions {
   readonly invoke: Invoke
   readonly shared: ContextShared
   readonly trace: Trace['attempt']
-  /** Hand-overs by the broker after which the message is taken for one that kills its process; null: it does not count. */
-  readonly deliveryLimit: number | null
+  /** Hand-overs by the broker after which the message is taken for one that kills its process. */
+  readonly deliveryLimit: number
+  readonly unrun: Unrun
 }
 
 export interface Attempt {
@@ -130,7 +132,18 @@ class Execution implements Job, Timed {
 }
 
 export function createAttempt(options: AttemptOptions): Attempt {
-  const { deduplicate, idempotencyKey, deliveryLimit, keyPrefix } = options
+  const { deduplicate, idempotencyKey, deliveryLimit, unrun, keyPrefix } = options
+
+  // Messages of one producer come in a row: what their keys have in common is put together once.
+  let source: string | undefined
+  let prefix = ''
+  const prefixOf = (next: string): string => {
+    if (next !== source) {
+      source = next
+      prefix = `${keyPrefix}${next}:`
+    }
+    return prefix
+  }
 
   const handle = (flight: Flight, value: unknown): MaybePromise<AttemptResult> => {
     const { message, position } = flight.delivery
@@ -150,7 +163,7 @@ export function createAttempt(options: AttemptOptions): Attempt {
     } else if (known === undefined) {
       const text = 'The message has no id, so it cannot be deduplicated. Give the consumer an idempotencyKey.'
       return { kind: 'refused', reason: 'no-id', error: new PolybusError('INVALID_MESSAGE', text) }
-    } else key = `${keyPrefix}${message.source ?? ''}:${known}`
+    } else key = prefixOf(message.source ?? '') + known
     return deduplicate(key, new Execution(options, flight, value, id, key))
   }
 
@@ -163,7 +176,7 @@ export function createAttempt(options: AttemptOptions): Attempt {
     handle,
     run(flight) {
       const { count } = flight.delivery
-      if (count !== null && deliveryLimit !== null && count > deliveryLimit) {
+      if (count !== null && count > deliveryLimit && count - unrun.of(flight.delivery) > deliveryLimit) {
         const text = `The broker handed the message out ${count} times: it may be killing its process.`
         return { kind: 'refused', reason: 'delivery-limit', error: new PolybusError('LEASE_LOST', text) }
       }

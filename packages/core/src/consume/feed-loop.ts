@@ -31,7 +31,7 @@ export interface FeedLoopOptions {
   readonly room: () => Promise<void>
   /** Ends such a wait early. */
   readonly wake: () => void
-  readonly accept: (delivery: Delivery, flights: Flights) => void
+  readonly accept: (delivery: Delivery, flights: Flights, atMs: number) => void
   readonly onLost: (flight: Flight, before: FlightState) => void
   readonly onRevoke: (flights: readonly Flight[]) => Promise<void>
 }
@@ -116,11 +116,13 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
       ...options.source,
       onLost: (tokens) => {
         // Some may be on their way to us: they are lost when they arrive.
-        for (const token of tokens) if (asking && !own.of(token)) lostOnTheWay.add(token)
+        if (asking) {
+          const held = new Set(own.of(tokens).map(({ delivery }) => delivery.token))
+          for (const token of tokens) if (!held.has(token)) lostOnTheWay.add(token)
+        }
         own.lose(tokens, new PolybusError('LEASE_LOST'))
       },
-      onRevoke: (tokens) =>
-        options.onRevoke(tokens.map((token) => own.of(token)).filter((flight) => flight !== undefined)),
+      onRevoke: (tokens) => options.onRevoke(own.of(tokens)),
     }
     const current = await adapter.subscribe(source, ask)
     if (stopping.aborted) return void (await soon(current.close()))
@@ -171,9 +173,10 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
         stall.received(deliveries.length)
         if (deliveries.length > 0) stalled = false
         asking = false
+        const atMs = clock.now()
         for (let index = 0; index < deliveries.length; index++) {
           const delivery = deliveries[index] as Delivery
-          if (lostOnTheWay.size === 0 || !lostOnTheWay.has(delivery.token)) accept(delivery, own)
+          if (lostOnTheWay.size === 0 || !lostOnTheWay.has(delivery.token)) accept(delivery, own, atMs)
         }
         lostOnTheWay.clear()
       }

@@ -32,16 +32,26 @@ export interface FlightOwner {
   finish(flight: Flight, settlement: Settlement): void
 }
 
+/** Deliveries of one key: the first has its turn, and `nextOfKey` leads from it to the last. */
+export interface KeyQueue {
+  readonly key: string
+  first: Flight | undefined
+  last: Flight | undefined
+}
+
 export interface Flight extends Due {
   readonly owner: FlightOwner
   readonly delivery: Delivery
   readonly key: string | undefined
   readonly bytes: number
   state: FlightState
-  /** It is the one of its key whose turn it is. */
-  hasKey: boolean
+  keyQueue: KeyQueue | undefined
   /** The next one of its key. */
   nextOfKey: Flight | undefined
+  /** Its places in the list of what its feed has delivered. */
+  held: boolean
+  heldPrevious: Flight | undefined
+  heldNext: Flight | undefined
   /** Its lane is about to move: it is given back instead of being tried again. */
   revoked: boolean
   /** The id that we gave a message that has none of its own. */
@@ -78,7 +88,6 @@ export function createFlight(
   key: string | undefined,
   bytes: number,
   progress: Progress,
-  leaseEndsAt: number,
 ): Flight {
   return {
     owner,
@@ -86,12 +95,15 @@ export function createFlight(
     key,
     bytes,
     state: 'queued',
-    hasKey: false,
+    keyQueue: undefined,
     nextOfKey: undefined,
+    held: false,
+    heldPrevious: undefined,
+    heldNext: undefined,
     revoked: false,
     foreignId: undefined,
     progress,
-    leaseEndsAt,
+    leaseEndsAt: Infinity,
     leaseMs: 0,
     renewAt: 0,
     extending: false,

@@ -13,6 +13,7 @@ import {
   type FlightState,
   transition,
 } from './flight.ts'
+import { createHeld } from './held.ts'
 import type { Progress } from './progress.ts'
 import { within } from '../within.ts'
 
@@ -28,11 +29,13 @@ export interface FlightsOptions {
 }
 
 export interface Flights extends FlightOwner {
-  accept(delivery: Delivery, key: string | undefined, bytes: number, progress: Progress): Flight
+  /** `atMs`: when it was received, by the clock. */
+  accept(delivery: Delivery, key: string | undefined, bytes: number, progress: Progress, atMs: number): Flight
   lose(tokens: readonly unknown[], reason: PolybusError): void
   loseAll(reason: PolybusError): void
-  of(token: unknown): Flight | undefined
-  all(): Iterable<Flight>
+  /** Of these tokens those that are held. */
+  of(tokens: readonly unknown[]): readonly Flight[]
+  all(): readonly Flight[]
   readonly size: number
   readonly bytes: number
 }
@@ -49,7 +52,7 @@ const TRY_AFTER = 1 / 10
 export function createFlights(options: FlightsOptions): Flights {
   const { clock, feed } = options
   const extend = options.renewable && feed.extend ? feed.extend.bind(feed) : undefined
-  const flights = new Map<unknown, Flight>()
+  const flights = createHeld()
   let outbox: Flight[] = []
   let underWay = 0
   let flushing = false
@@ -113,7 +116,7 @@ export function createFlights(options: FlightsOptions): Flights {
   // ---- endings
   const end = (flight: Flight, how: 'gone' | 'lost'): void => {
     wheel.remove(flight)
-    if (flights.delete(flight.delivery.token)) bytes -= flight.bytes
+    if (flights.remove(flight)) bytes -= flight.bytes
     const { ended, wake } = flight
     flight.ended = flight.wake = undefined
     if (how === 'lost') {
@@ -129,12 +132,10 @@ export function createFlights(options: FlightsOptions): Flights {
         if (other.state === 'queued') finish(other, { token: other.delivery.token, kind: 'release' })
     loseThese([flight], reason)
   }
-  const laterOfKey = function* (flight: Flight): Iterable<Flight> {
-    let found = false
-    for (const other of flights.values()) {
-      if (other === flight) found = true
-      else if (found && other.key === flight.key) yield other
-    }
+  const laterOfKey = (flight: Flight): readonly Flight[] => {
+    const later: Flight[] = []
+    for (let other = flight.heldNext; other; other = other.heldNext) if (other.key === flight.key) later.push(other)
+    return later
   }
   /** All of them first: a key that one of them leaves must not start another one of them. */
   const loseThese = (list: readonly Flight[], reason: PolybusError): void => {
@@ -244,24 +245,17 @@ export function createFlights(options: FlightsOptions): Flights {
   }
 
   const owner: Flights = {
-    accept(delivery, key, size, progress) {
-      const now = clock.now()
-      const flight = createFlight(
-        owner,
-        delivery,
-        key,
-        size,
-        progress,
-        delivery.leaseMs === null ? Infinity : now + delivery.leaseMs,
-      )
+    accept(delivery, key, size, progress, atMs) {
+      const { token, leaseMs } = delivery
+      const flight = createFlight(owner, delivery, key, size, progress)
       // The broker gave it again although we hold it: the older one is no longer ours.
-      const held = flights.get(delivery.token)
-      if (held) lost(held, new PolybusError('LEASE_LOST', 'The broker handed the delivery out again.'))
-      if (delivery.leaseMs !== null) granted(flight, delivery.leaseMs, now)
-      flights.set(delivery.token, flight)
+      const twin = flights.twin(token)
+      if (twin) lost(twin, new PolybusError('LEASE_LOST', 'The broker handed the delivery out again.'))
+      flights.add(flight)
       bytes += size
-      if (flight.leaseEndsAt <= now)
-        lost(flight, new PolybusError('LEASE_LOST', 'The lease was over when the delivery arrived.'))
+      if (leaseMs === null) return flight
+      granted(flight, leaseMs, atMs)
+      if (leaseMs <= 0) lost(flight, new PolybusError('LEASE_LOST', 'The lease was over when the delivery arrived.'))
       else watch(flight)
       return flight
     },
@@ -269,16 +263,13 @@ export function createFlights(options: FlightsOptions): Flights {
     wait,
     finish,
     lose(tokens, reason) {
-      loseThese(
-        tokens.map((token) => flights.get(token)).filter((flight) => flight !== undefined),
-        reason,
-      )
+      loseThese(flights.find(tokens), reason)
     },
     loseAll(reason) {
-      loseThese([...flights.values()], reason)
+      loseThese(flights.all(), reason)
     },
-    of: (token) => flights.get(token),
-    all: () => flights.values(),
+    of: flights.find,
+    all: flights.all,
     get size() {
       return flights.size
     },

@@ -20,6 +20,7 @@ import type { RetryPolicy } from './retry.ts'
 import type { Link } from './feed-loop.ts'
 import { createSubscription, type RunningSubscription } from './subscription.ts'
 import { createTimeouts } from './timeout.ts'
+import { createUnrun } from './unrun.ts'
 
 export interface RunOptions {
   readonly adapter: Adapter
@@ -72,6 +73,7 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
       ? createBatch({ clock, max: run.max, waitMs: run.waitMs, concurrency, handler: run.handler })
       : run.handler
   const timeouts = createTimeouts(clock, timeoutMs)
+  const unrun = createUnrun()
   let storeTrouble: PolybusError | undefined
   const onTrouble = (error: PolybusError | undefined): void => {
     storeTrouble = error
@@ -107,8 +109,10 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
       invoke: compose([...settings.use, ...definition.use], handler),
       shared: { channel: name, group, attempts: retry.attempts, log: settings.log, publishFrom: options.publishFrom },
       trace: settings.trace.attempt?.bind(settings.trace),
-      deliveryLimit: capabilities.crashGuard === null ? null : mostAttempts(retry) + capabilities.crashGuard,
+      deliveryLimit: capabilities.crashGuard === null ? Infinity : mostAttempts(retry) + capabilities.crashGuard,
+      unrun,
     }),
+    unrun,
     overdue: () => timeouts.overdue,
     storeTrouble: () => storeTrouble,
     link: options.link,

@@ -1,6 +1,6 @@
 // Who runs next: one at a time of a key, `concurrency` in all, first come first served.
 import { createBacklog } from '../backlog.ts'
-import type { Flight } from './flight.ts'
+import type { Flight, KeyQueue } from './flight.ts'
 
 export interface Scheduler {
   /** Queues a delivery behind the others of its key. */
@@ -17,10 +17,12 @@ export interface Scheduler {
   readonly ready: number
 }
 
+/** So many keys are kept although nothing of them is here: to make a key's queue anew for each message costs more. */
+const IDLE_KEYS = 1024
+
 export function createScheduler(concurrency: number, start: (flight: Flight) => void): Scheduler {
   const ready = createBacklog<Flight>()
-  /** The last delivery of each key; from the one whose turn it is, `nextOfKey` leads there. */
-  const last = new Map<string, Flight>()
+  const keys = new Map<string, KeyQueue>()
   let running = 0
   let open = true
   let pumping = false
@@ -44,28 +46,37 @@ export function createScheduler(concurrency: number, start: (flight: Flight) => 
       pumping = false
     }
   }
+  const queueOf = (key: string): KeyQueue => {
+    let queue = keys.get(key)
+    if (!queue) {
+      queue = { key, first: undefined, last: undefined }
+      keys.set(key, queue)
+    }
+    return queue
+  }
   const leaveKey = (flight: Flight): void => {
-    const { key, nextOfKey: next } = flight
-    if (key === undefined || !flight.hasKey) return
-    flight.hasKey = false
+    const { keyQueue, nextOfKey: next } = flight
+    if (keyQueue?.first !== flight) return
     flight.nextOfKey = undefined
-    if (next) {
-      next.hasKey = true
-      ready.push(next)
-    } else last.delete(key)
+    keyQueue.first = next
+    if (next) return ready.push(next)
+    keyQueue.last = undefined
+    if (keys.size > IDLE_KEYS) keys.delete(keyQueue.key)
   }
 
   return {
     add(flight) {
       const { key } = flight
       if (key !== undefined) {
-        const before = last.get(key)
-        last.set(key, flight)
+        const queue = queueOf(key)
+        flight.keyQueue = queue
+        const before = queue.last
+        queue.last = flight
         if (before) {
           before.nextOfKey = flight
           return
         }
-        flight.hasKey = true
+        queue.first = flight
       }
       ready.push(flight)
       pump()

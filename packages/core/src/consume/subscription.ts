@@ -14,6 +14,7 @@ import type { Flights } from './flights.ts'
 import { createOutcomes } from './outcomes.ts'
 import { failedOnce, type Progress, readProgress } from './progress.ts'
 import { createScheduler } from './scheduler.ts'
+import type { Unrun } from './unrun.ts'
 
 export interface SubscriptionOptions {
   readonly adapter: Adapter
@@ -28,6 +29,7 @@ export interface SubscriptionOptions {
   readonly from: 'beginning' | 'end'
   readonly policy: DecidePolicy
   readonly attempt: Attempt
+  readonly unrun: Unrun
   /** Handlers past their time-out that still run. */
   readonly overdue: () => number
   /** Why the idempotency store could not be written, while it can't. */
@@ -116,11 +118,11 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
   }
 
   // ---- the way of a delivery
-  const accept = (delivery: Delivery, flights: Flights): void => {
+  const accept = (delivery: Delivery, flights: Flights, atMs: number): void => {
     const { message } = delivery
     const progress = readProgress(message)
     const bytes = (message.body?.byteLength ?? 0) + MESSAGE_OVERHEAD_BYTES
-    const flight = flights.accept(delivery, keyOf(delivery), bytes, progress)
+    const flight = flights.accept(delivery, keyOf(delivery), bytes, progress, atMs)
     flight.ended = ended
     if (flight.state !== 'queued') return
     if (isStopping()) outcomes.giveBack(flight)
@@ -264,8 +266,9 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     room,
     wake: () => roomWaiter?.(),
     accept,
-    // A running one leaves its key when its handler ends.
     onLost: (flight, before) => {
+      if (before === 'queued' && capabilities.crashGuard !== null) options.unrun.note(flight.delivery)
+      // A running one leaves its key when its handler ends.
       if (before !== 'running') scheduler.leaveKey(flight)
     },
     onRevoke: revoke,

@@ -109,7 +109,7 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
       const { missing } = result.value
       if (missing === undefined || missing.length === 0) {
         finish(entry)
-        entry.resolve(result.value)
+        entry.resolve({ id: entry.outgoing.message.id ?? '', position: result.value.position })
         return true
       }
       entry.outgoing = { ...entry.outgoing, groups: missing.map(({ group }) => group) }

@@ -1,5 +1,6 @@
 // One publish on its way: its state, and the words for how it ended.
-import type { Outgoing, Receipt } from '../adapter.ts'
+import type { Outgoing } from '../adapter.ts'
+import type { PublishReceipt } from '../api.ts'
 import type { Backlog } from '../backlog.ts'
 import type { Deadlines, Due } from '../deadlines.ts'
 import { PolybusError } from '../errors.ts'
@@ -14,7 +15,7 @@ export interface Entry extends Due {
   uncertain: boolean
   tries: number
   readonly deadlines: Deadlines<Entry>
-  readonly resolve: (receipt: Receipt) => void
+  readonly resolve: (receipt: PublishReceipt) => void
   readonly reject: (error: PolybusError) => void
   readonly signal: AbortSignal | undefined
   onAbort: (() => void) | undefined

@@ -1,5 +1,5 @@
 // publish(): from a typed value to an entry of the queue.
-import type { Adapter, Capabilities, Destination, Receipt } from '../adapter.ts'
+import type { Adapter, Capabilities, Destination } from '../adapter.ts'
 import type { PublishOptions, PublishReceipt, Trace } from '../api.ts'
 import type { ChannelDefinition } from '../channel.ts'
 import type { Clock } from '../clock.ts'
@@ -45,7 +45,7 @@ export interface Publisher {
     correlation?: Correlation,
   ): Promise<PublishReceipt>
   /** A ready message to any destination, such as a replay. */
-  send(message: WireMessage, to: Destination, signal?: AbortSignal): Promise<Receipt>
+  send(message: WireMessage, to: Destination, signal?: AbortSignal): Promise<PublishReceipt>
   /** A value's body, as `publish` would write it. */
   encode(channel: ChannelDefinition, value: unknown): MaybePromise<Uint8Array>
   /** What was accepted is still sent; at the signal the rest is rejected. */
@@ -109,12 +109,11 @@ export function createPublisher(options: PublisherOptions): Publisher {
   }
 
   const enqueue = (
-    draft: Draft,
+    { channel, state, id, type, key, given, correlation, timeoutMs, deadlineAt }: Draft,
     capabilities: Capabilities,
     body: Uint8Array,
     headers: Headers,
   ): Promise<PublishReceipt> => {
-    const { channel, state, id, type, key, given, correlation } = draft
     if (given !== NO_OPTIONS) refuseUnsupportedOptions(adapter, channel, capabilities, given)
     const message: WireMessage = {
       id,
@@ -130,13 +129,14 @@ export function createPublisher(options: PublisherOptions): Publisher {
       causationId: correlation?.causationId,
     }
     const bytes = checkSize(adapter, channel, capabilities, message)
-    const lane = key === undefined ? undefined : queue.lane(state.lanes, key, capabilities.orderedBatch)
-    const outgoing = { handover: handovers++, message, to: state.to }
-    const { timeoutMs, deadlineAt } = draft
-    return queue.add({ outgoing, bytes, key: lane, timeoutMs, deadlineAt, signal: given.signal }, ({ position }) => ({
-      id,
-      position,
-    }))
+    return queue.add({
+      outgoing: { handover: handovers++, message, to: state.to },
+      bytes,
+      key: key === undefined ? undefined : queue.lane(state.lanes, key, capabilities.orderedBatch),
+      timeoutMs,
+      deadlineAt,
+      signal: given.signal,
+    })
   }
 
   const publish = (

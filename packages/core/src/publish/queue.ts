@@ -1,5 +1,6 @@
 // The publish buffer: how much may wait, for how long, and how each publish ends that is not answered.
-import type { Outgoing, Receipt } from '../adapter.ts'
+import type { Outgoing } from '../adapter.ts'
+import type { PublishReceipt } from '../api.ts'
 import { type Backlog, createBacklog } from '../backlog.ts'
 import { createDeadlines, type Deadlines } from '../deadlines.ts'
 import { PolybusError } from '../errors.ts'
@@ -23,9 +24,7 @@ export interface NewEntry {
 }
 
 export interface Queue {
-  add(entry: NewEntry): Promise<Receipt>
-  /** With what the promise resolves to. */
-  add<T>(entry: NewEntry, result: (receipt: Receipt) => T): Promise<T>
+  add(entry: NewEntry): Promise<PublishReceipt>
   lane(lanes: Map<string, KeyLane>, key: string, together: boolean): KeyLane
   online(up: boolean): void
   /** Resolves when nothing is under way; at the signal what is left is rejected. */
@@ -120,8 +119,8 @@ export function createQueue(options: QueueOptions): Queue {
   }
 
   return {
-    add: <T>(fresh: NewEntry, result?: (receipt: Receipt) => T): Promise<T> =>
-      new Promise<T>((resolve, reject) => {
+    add: (fresh) =>
+      new Promise((resolve, reject) => {
         if (closing)
           return reject(
             new PolybusError(
@@ -149,7 +148,7 @@ export function createQueue(options: QueueOptions): Queue {
           uncertain: false,
           tries: 0,
           deadlines: deadlinesOf(timeoutMs),
-          resolve: (receipt) => resolve(result ? result(receipt) : (receipt as T)),
+          resolve,
           reject,
           signal,
           onAbort: undefined,
