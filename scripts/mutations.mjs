@@ -75,9 +75,9 @@ export const mutations = [
   {
     promise: 'nothing is acknowledged before its handler has succeeded',
     of: 'core',
-    find: 'const result = attempt.run(flight);',
+    find: 'attempt.run(flight, conclude);',
     replace:
-      "flight.owner.finish(flight, { token: flight.delivery.token, kind: 'ack' }); const result = attempt.run(flight);",
+      "flight.owner.finish(flight, { token: flight.delivery.token, kind: 'ack' }); attempt.run(flight, conclude);",
     only: '5a2',
   },
   {
@@ -132,8 +132,8 @@ export const mutations = [
   {
     promise: 'at-most-once: the handler starts after the acknowledgement',
     of: 'core',
-    find: 'acknowledged.add(flight); const result = attempt.handle(flight, decoded.value); if (isPromise(result)) void result.then(finish); else finish(result); });',
-    replace: 'acknowledged.add(flight); finish(early); }); const early = attempt.handle(flight, decoded.value);',
+    find: 'acknowledged.add(flight); attempt.handle(flight, decoded.value, (_, result) => finish(result)); });',
+    replace: 'acknowledged.add(flight); }); attempt.handle(flight, decoded.value, (_, result) => finish(result));',
     only: '14h',
   },
   // --- deduplication
@@ -154,15 +154,15 @@ export const mutations = [
   {
     promise: 'only what succeeded is remembered',
     of: 'core',
-    find: "return settled.kind === 'done' ? complete(key, fence, job)",
-    replace: 'return true ? complete(key, fence, job)',
+    find: "if (result.kind === 'done') complete(key, fence, job);",
+    replace: 'if (true) complete(key, fence, job);',
     only: '9d',
   },
   {
     promise: 'nothing runs while the store is down',
     of: 'core',
-    find: 'run(key, claim.fence, job) : notOurs(claim.status); } catch (error) { return unavailable(error);',
-    replace: 'run(key, claim.fence, job) : notOurs(claim.status); } catch (error) { return run(key, 0, job);',
+    find: 'claim = store.claim(key, CLAIM_LEASE_MS); } catch (error) { return job.finish(unavailable(error));',
+    replace: 'claim = store.claim(key, CLAIM_LEASE_MS); } catch (error) { return run(key, 0, job);',
     only: '23a',
   },
   // --- dead letters

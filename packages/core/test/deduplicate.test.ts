@@ -1,20 +1,38 @@
 import { describe, expect, test } from 'vitest'
 import type { AttemptResult } from '../src/consume/decide.ts'
-import { createClaims, createTransactions, type Job } from '../src/consume/deduplicate.ts'
+import { createClaims, createTransactions, type Deduplicate, type Job } from '../src/consume/deduplicate.ts'
 import { PolybusError } from '../src/errors.ts'
 import type { Claim, ClaimStore, TransactionalStore } from '../src/idempotency.ts'
 import { deferred, manual, watch } from './fake.ts'
 
 const DONE: AttemptResult = { kind: 'done' }
 const FAILED: AttemptResult = { kind: 'failed', error: 'boom' }
-const job = (run: Job['run'], signal = new AbortController().signal, abort: Job['abort'] = () => {}): Job => ({
-  run: (tx, then = (result) => result) => {
-    const result = run(tx)
-    return result instanceof Promise ? result.then(then) : then(result)
-  },
-  signal,
-  abort,
-})
+interface Worked extends Job {
+  readonly over: Promise<AttemptResult>
+}
+const job = (
+  run: (tx: unknown) => AttemptResult | Promise<AttemptResult>,
+  signal = new AbortController().signal,
+  abort: Job['abort'] = () => {},
+): Worked => {
+  const over = deferred<AttemptResult>()
+  return {
+    run(tx, ended) {
+      const result = run(tx)
+      if (result instanceof Promise) void result.then(ended)
+      else ended(result)
+    },
+    finish: over.resolve,
+    over: over.promise,
+    startedAt: 0,
+    signal,
+    abort,
+  }
+}
+const result = (deduplicate: Deduplicate, one: Worked): Promise<AttemptResult> => {
+  deduplicate('k', one)
+  return one.over
+}
 
 function rig(over: Partial<ClaimStore> = {}) {
   const time = manual()
@@ -29,7 +47,7 @@ function rig(over: Partial<ClaimStore> = {}) {
     ...over,
   }
   const deduplicate = createClaims(store, { clock: time.clock, onTrouble: (error) => trouble.push(error?.code) })
-  return { time, calls, trouble, run: (one: Job) => watch(Promise.resolve(deduplicate('k', one))) }
+  return { time, calls, trouble, run: (one: Worked) => watch(result(deduplicate, one)) }
 }
 
 describe('claims', () => {
@@ -170,8 +188,8 @@ describe('transactions', () => {
       return 'done'
     })
     expect(
-      await deduplicate(
-        'k',
+      await result(
+        deduplicate,
         job((tx) => (seen.push(tx), DONE)),
       ),
     ).toEqual(DONE)
@@ -186,8 +204,8 @@ describe('transactions', () => {
     })
     for (const error of ['boom', undefined, null])
       expect(
-        await deduplicate(
-          'k',
+        await result(
+          deduplicate,
           job(() => ({ kind: 'failed', error })),
         ),
       ).toEqual({ kind: 'failed', error })
@@ -196,8 +214,8 @@ describe('transactions', () => {
   test('duplicate and busy', async () => {
     for (const how of ['duplicate', 'busy'] as const)
       expect(
-        await transactional(async () => how)(
-          'k',
+        await result(
+          transactional(async () => how),
           job(() => DONE),
         ),
       ).toEqual({ kind: how })
@@ -208,14 +226,14 @@ describe('transactions', () => {
       throw new Error('serialisation')
     })
     expect(
-      await commit(
-        'k',
+      await result(
+        commit,
         job(() => DONE),
       ),
     ).toMatchObject({ kind: 'unavailable', error: { code: 'STORE_UNAVAILABLE' } })
     expect(
-      await transactional(() => Promise.reject(new PolybusError('STORE_UNAVAILABLE')))(
-        'k',
+      await result(
+        transactional(() => Promise.reject(new PolybusError('STORE_UNAVAILABLE'))),
         job(() => DONE),
       ),
     ).toMatchObject({ kind: 'unavailable' })
@@ -228,11 +246,9 @@ describe('transactions', () => {
       return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('rolled back'))))
     })
     const one = watch(
-      Promise.resolve(
-        deduplicate(
-          'k',
-          job(() => gate.promise, abort.signal),
-        ),
+      result(
+        deduplicate,
+        job(() => gate.promise, abort.signal),
       ),
     )
     abort.abort()

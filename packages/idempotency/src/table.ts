@@ -23,6 +23,16 @@ export function createRecentTable(capacity: number, pinned: (index: number) => b
   const texts: (string | undefined)[] = []
   let next = 0
   let size = 0
+  // A text that is not found is mostly put in next.
+  let hashed = ''
+  let itsHash = hashOf('')
+  const hashFor = (text: string): number => {
+    if (text !== hashed) {
+      hashed = text
+      itsHash = hashOf(text)
+    }
+    return itsHash
+  }
 
   /** Takes an entry out, and moves up what the gap would cut off. */
   const remove = (index: number): void => {
@@ -54,7 +64,7 @@ export function createRecentTable(capacity: number, pinned: (index: number) => b
 
   return {
     find(text) {
-      const hash = hashOf(text)
+      const hash = hashFor(text)
       for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
         const index = slots[slot] as number
         if (index === NONE || (hashes[index] === hash && texts[index] === text)) return index
@@ -63,7 +73,7 @@ export function createRecentTable(capacity: number, pinned: (index: number) => b
     insert(text) {
       const index = place()
       if (index === NONE) return NONE
-      const hash = hashOf(text)
+      const hash = hashFor(text)
       let slot = hash & mask
       while (slots[slot] !== NONE) slot = (slot + 1) & mask
       slots[slot] = index

@@ -34,9 +34,7 @@ export function startAtMostOnce(flight: Flight, steps: AtMostOnceSteps): void {
       // Not acknowledged: somebody else will get it.
       if (how === 'lost') return finish()
       acknowledged.add(flight)
-      const result = attempt.handle(flight, decoded.value)
-      if (isPromise(result)) void result.then(finish)
-      else finish(result)
+      attempt.handle(flight, decoded.value, (_, result) => finish(result))
     })
     flight.owner.finish(flight, { token: flight.delivery.token, kind: 'ack' })
   }

@@ -33,14 +33,15 @@ export interface AttemptOptions {
   readonly unrun: Unrun
 }
 
+/** What becomes of an attempt: called once, maybe before the call that began it returns. */
+export type Conclude = (flight: Flight, result: AttemptResult) => void
+
 export interface Attempt {
-  run(flight: Flight): MaybePromise<AttemptResult>
+  run(flight: Flight, conclude: Conclude): void
   /** The parts, for at-most-once, which settles between them. */
   decode(flight: Flight): MaybePromise<Decoded>
-  handle(flight: Flight, value: unknown): MaybePromise<AttemptResult>
+  handle(flight: Flight, value: unknown, conclude: Conclude): void
 }
-
-const same = (result: AttemptResult): AttemptResult => result
 
 /** A handler's run: one object for its time-out, its claim and its promise, because every message needs one. */
 class Execution implements Job, Timed {
@@ -49,18 +50,28 @@ class Execution implements Job, Timed {
   readonly #value: unknown
   readonly #id: string
   readonly #key: string | undefined
+  readonly #conclude: Conclude
+  startedAt = 0
   timedOut = false
   dueAt = 0
   duePrevious: Due | undefined = undefined
   dueNext: Due | undefined = undefined
   dueListed = false
 
-  constructor(options: AttemptOptions, flight: Flight, value: unknown, id: string, key: string | undefined) {
+  constructor(
+    options: AttemptOptions,
+    flight: Flight,
+    value: unknown,
+    id: string,
+    key: string | undefined,
+    conclude: Conclude,
+  ) {
     this.#options = options
     this.#flight = flight
     this.#value = value
     this.#id = id
     this.#key = key
+    this.#conclude = conclude
   }
   get signal(): AbortSignal {
     return signalOf(this.#flight)
@@ -68,9 +79,12 @@ class Execution implements Job, Timed {
   abort(reason: PolybusError): void {
     abortFlight(this.#flight, reason)
   }
-  run(tx: unknown, then: (result: AttemptResult) => MaybePromise<AttemptResult> = same): MaybePromise<AttemptResult> {
+  finish(result: AttemptResult): void {
+    this.#conclude(this.#flight, result)
+  }
+  run(tx: unknown, ended: (result: AttemptResult) => void): void {
     const { timeouts, shared, invoke, trace, collects } = this.#options
-    timeouts.start(this)
+    this.startedAt = timeouts.start(this)
     if (collects) this.#flight.timing = this
     let returned: unknown
     try {
@@ -79,12 +93,12 @@ class Execution implements Job, Timed {
       // A thenable that is no promise may throw where it is asked.
       if (isPromise(returned) && !(returned instanceof Promise)) returned = Promise.resolve(returned)
     } catch (error) {
-      return then(this.#ended({ kind: 'failed', error }))
+      return ended(this.#ended({ kind: 'failed', error }))
     }
-    if (!(returned instanceof Promise)) return then(this.#ended(DONE))
-    return returned.then(
-      () => then(this.#ended(DONE)),
-      (error: unknown) => then(this.#ended({ kind: 'failed', error })),
+    if (!(returned instanceof Promise)) return ended(this.#ended(DONE))
+    returned.then(
+      () => ended(this.#ended(DONE)),
+      (error: unknown) => ended(this.#ended({ kind: 'failed', error })),
     )
   }
   /** The handler's own end decides, whatever the tracer does with it: an error that it swallows must not become an ack. */
@@ -145,11 +159,14 @@ export function createAttempt(options: AttemptOptions): Attempt {
     return prefix
   }
 
-  const handle = (flight: Flight, value: unknown): MaybePromise<AttemptResult> => {
+  const handle = (flight: Flight, value: unknown, conclude: Conclude): void => {
     const { message, position } = flight.delivery
     const known = flight.progress.id ?? message.id
     const id = known ?? (flight.foreignId ??= randomUUID())
-    if (!deduplicate) return new Execution(options, flight, value, id, undefined).run(undefined)
+    if (!deduplicate) {
+      const job = new Execution(options, flight, value, id, undefined, conclude)
+      return job.run(undefined, (result) => job.finish(result))
+    }
     let key: string
     if (idempotencyKey) {
       try {
@@ -158,32 +175,35 @@ export function createAttempt(options: AttemptOptions): Attempt {
           throw new PolybusError('INVALID_MESSAGE', 'idempotencyKey must return a text that is not empty.')
         key = keyPrefix + own
       } catch (error) {
-        return { kind: 'refused', reason: 'invalid', error }
+        return conclude(flight, { kind: 'refused', reason: 'invalid', error })
       }
     } else if (known === undefined) {
       const text = 'The message has no id, so it cannot be deduplicated. Give the consumer an idempotencyKey.'
-      return { kind: 'refused', reason: 'no-id', error: new PolybusError('INVALID_MESSAGE', text) }
+      const error = new PolybusError('INVALID_MESSAGE', text)
+      return conclude(flight, { kind: 'refused', reason: 'no-id', error })
     } else key = prefixOf(message.source ?? '') + known
-    return deduplicate(key, new Execution(options, flight, value, id, key))
+    deduplicate(key, new Execution(options, flight, value, id, key, conclude))
   }
 
   const decode = (flight: Flight): MaybePromise<Decoded> => options.decode(flight.delivery.message)
-  const handleDecoded = (flight: Flight, decoded: Decoded): MaybePromise<AttemptResult> =>
-    decoded.ok ? handle(flight, decoded.value) : { kind: 'refused', reason: decoded.reason, error: decoded.error }
+  const handleDecoded = (flight: Flight, decoded: Decoded, conclude: Conclude): void => {
+    if (decoded.ok) handle(flight, decoded.value, conclude)
+    else conclude(flight, { kind: 'refused', reason: decoded.reason, error: decoded.error })
+  }
 
   return {
     decode,
     handle,
-    run(flight) {
+    run(flight, conclude) {
       const { count } = flight.delivery
       if (count !== null && count > deliveryLimit && count - unrun.of(flight.delivery) > deliveryLimit) {
         const text = `The broker handed the message out ${count} times: it may be killing its process.`
-        return { kind: 'refused', reason: 'delivery-limit', error: new PolybusError('LEASE_LOST', text) }
+        const error = new PolybusError('LEASE_LOST', text)
+        return conclude(flight, { kind: 'refused', reason: 'delivery-limit', error })
       }
       const decoded = decode(flight)
-      return isPromise(decoded)
-        ? decoded.then((settled) => handleDecoded(flight, settled))
-        : handleDecoded(flight, decoded)
+      if (isPromise(decoded)) void decoded.then((settled) => handleDecoded(flight, settled, conclude))
+      else handleDecoded(flight, decoded, conclude)
     },
   }
 }

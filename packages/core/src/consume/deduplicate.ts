@@ -2,18 +2,22 @@
 import { type Clock, sleep } from '../clock.ts'
 import { createDeadlines, type Due } from '../deadlines.ts'
 import { asPolybusError, PolybusError } from '../errors.ts'
-import type { ClaimStore, MaybePromise, TransactionalStore } from '../idempotency.ts'
+import type { Claim, ClaimStore, MaybePromise, TransactionalStore } from '../idempotency.ts'
 import { isPromise } from '../schema.ts'
 import { type AttemptResult, DONE } from './decide.ts'
 
-/** The handler, time-out and middleware included: never throws, never rejects, and answers `done` or `failed`. */
+/** The handler, time-out and middleware included, and who waits for what comes of it. Callbacks, because a promise more a message costs. */
 export interface Job {
-  /** `then` gets the result in the same step: a promise less for each message. */
-  run(tx: unknown, then?: (result: AttemptResult) => MaybePromise<AttemptResult>): MaybePromise<AttemptResult>
+  /** Never throws; `ended` gets `done` or `failed`, maybe before this returns. */
+  run(tx: unknown, ended: (result: AttemptResult) => void): void
+  /** The attempt is over, with this result: once. */
+  finish(result: AttemptResult): void
+  /** When the handler started, by the clock. */
+  readonly startedAt: number
   readonly signal: AbortSignal
   abort(reason: PolybusError): void
 }
-export type Deduplicate = (key: string, job: Job) => MaybePromise<AttemptResult>
+export type Deduplicate = (key: string, job: Job) => void
 
 const CLAIM_LEASE_MS = 60_000
 const COMPLETE_RETRY_MS = 200
@@ -51,7 +55,7 @@ export function createClaims(store: ClaimStore, options: DeduplicateOptions): De
   }
   // A claim is renewed when a third of its lease is over, for handlers that run long.
   const renewals = createDeadlines<Held>(clock, (held) => void renew(held))
-  const watch = (held: Held): void => renewals.add(held, clock.now() + CLAIM_LEASE_MS / 3)
+  const watch = (held: Held, fromMs: number): void => renewals.add(held, fromMs + CLAIM_LEASE_MS / 3)
   const renew = async (held: Held): Promise<void> => {
     let ours = true
     try {
@@ -60,11 +64,11 @@ export function createClaims(store: ClaimStore, options: DeduplicateOptions): De
       onTrouble(storeError(error))
     }
     if (held.ended) return
-    if (ours) watch(held)
+    if (ours) watch(held, clock.now())
     else held.job.abort(new PolybusError('LEASE_LOST', 'Another process took the claim of this message over.'))
   }
 
-  const run = (key: string, fence: unknown, job: Job): MaybePromise<AttemptResult> => {
+  const run = (key: string, fence: unknown, job: Job): void => {
     const held: Held = {
       key,
       fence,
@@ -75,65 +79,69 @@ export function createClaims(store: ClaimStore, options: DeduplicateOptions): De
       dueNext: undefined,
       dueListed: false,
     }
-    const result = job.run(undefined, (settled) => {
+    job.run(undefined, (result) => {
       renewals.remove(held)
       held.ended = true
-      return settled.kind === 'done' ? complete(key, fence, job) : release(key, fence, settled)
+      if (result.kind === 'done') complete(key, fence, job)
+      else release(key, fence, job, result)
     })
     // A handler that ended at once needs no renewal.
-    if (!held.ended) watch(held)
-    return result
+    if (!held.ended) watch(held, job.startedAt)
   }
 
   /** A claim that can't be given back ends with its lease; until then the next attempt is postponed. */
-  const release = (key: string, fence: unknown, result: AttemptResult): MaybePromise<AttemptResult> => {
-    const trouble = (error: unknown): AttemptResult => {
+  const release = (key: string, fence: unknown, job: Job, result: AttemptResult): void => {
+    const trouble = (error: unknown): void => {
       onTrouble(storeError(error))
-      return result
+      job.finish(result)
     }
+    let released: MaybePromise<void>
     try {
-      const released = store.release(key, fence)
-      return isPromise(released) ? released.then(() => answered(result), trouble) : answered(result)
+      released = store.release(key, fence)
     } catch (error) {
       return trouble(error)
     }
+    if (isPromise(released)) released.then(() => job.finish(answered(result)), trouble)
+    else job.finish(answered(result))
   }
   /** The effect has happened: the mark is tried until it is there, or nobody needs it any more. */
-  const complete = (key: string, fence: unknown, job: Job): MaybePromise<AttemptResult> => {
-    const insist = async (first: unknown): Promise<AttemptResult> => {
+  const complete = (key: string, fence: unknown, job: Job): void => {
+    const insist = async (first: unknown): Promise<void> => {
       onTrouble(storeError(first))
       for (;;) {
         await sleep(clock, COMPLETE_RETRY_MS, job.signal)
-        if (job.signal.aborted) return unavailable(first)
+        if (job.signal.aborted) return job.finish(unavailable(first))
         try {
           answered(await store.complete(key, fence))
-          return DONE
+          return job.finish(DONE)
         } catch (error) {
           onTrouble(storeError(error))
         }
       }
     }
+    let completed: MaybePromise<boolean>
     try {
-      const completed = store.complete(key, fence)
-      return isPromise(completed) ? completed.then(() => answered(DONE), insist) : answered(DONE)
+      completed = store.complete(key, fence)
     } catch (error) {
-      return insist(error)
+      return void insist(error)
     }
+    if (isPromise(completed)) completed.then(() => job.finish(answered(DONE)), insist)
+    else job.finish(answered(DONE))
   }
 
   return (key, job) => {
-    try {
-      const claim = store.claim(key, CLAIM_LEASE_MS)
-      if (isPromise(claim)) {
-        return claim.then(
-          (settled) => (settled.status === 'claimed' ? run(key, settled.fence, job) : notOurs(settled.status)),
-          unavailable,
-        )
-      }
-      return claim.status === 'claimed' ? run(key, claim.fence, job) : notOurs(claim.status)
-    } catch (error) {
-      return unavailable(error)
+    const claimed = (claim: Claim): void => {
+      if (claim.status === 'claimed') run(key, claim.fence, job)
+      else job.finish(notOurs(claim.status))
     }
+    let claim: MaybePromise<Claim>
+    try {
+      claim = store.claim(key, CLAIM_LEASE_MS)
+    } catch (error) {
+      return job.finish(unavailable(error))
+    }
+    if (isPromise(claim)) claim.then(claimed, (error: unknown) => job.finish(unavailable(error)))
+    else claimed(claim)
   }
 }
 
@@ -141,13 +149,13 @@ const notOurs = (status: 'duplicate' | 'busy'): AttemptResult => (status === 'du
 
 /** The store's transaction is the claim: the handler's writes and the dedup row commit together. */
 export function createTransactions(store: TransactionalStore<unknown>): Deduplicate {
-  return async (key, job) => {
+  const run = async (key: string, job: Job): Promise<AttemptResult> => {
     let working: Promise<AttemptResult> | undefined
     try {
       const how = await store.run(
         key,
         async (tx) => {
-          working = Promise.resolve(job.run(tx))
+          working = new Promise((resolve) => job.run(tx, resolve))
           const result = await working
           if (result.kind === 'done') return
           // Whatever the handler threw, the transaction must not commit.
@@ -164,4 +172,5 @@ export function createTransactions(store: TransactionalStore<unknown>): Deduplic
       return result && result.kind !== 'done' ? result : unavailable(error)
     }
   }
+  return (key, job) => void run(key, job).then((result) => job.finish(result))
 }

@@ -3,7 +3,6 @@ import type { Adapter, Capabilities, Delivery } from '../adapter.ts'
 import type { BusEvent, Logger } from '../api.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { describeError, PolybusError } from '../errors.ts'
-import { isPromise } from '../schema.ts'
 import type { Attempt } from './attempt.ts'
 import { startAtMostOnce } from './at-most-once.ts'
 import type { ConsumerDefinition } from './consumer.ts'
@@ -145,9 +144,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
         ended,
         acknowledged,
       })
-    const result = attempt.run(flight)
-    if (!isPromise(result)) return conclude(flight, result)
-    result.then((settled) => conclude(flight, settled), bug)
+    attempt.run(flight, conclude)
   }
   const conclude = (flight: Flight, result: AttemptResult): void => {
     const mine = flight.state === 'running'

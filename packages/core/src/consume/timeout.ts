@@ -10,8 +10,8 @@ export interface Timed extends Due {
 }
 
 export interface Timeouts {
-  /** From now on, also after a {@link Timeouts.suspend}. */
-  start(attempt: Timed): void
+  /** From now on, also after a {@link Timeouts.suspend}; answers when that is. */
+  start(attempt: Timed): number
   suspend(attempt: Timed): void
   /** The error, if the time was over. */
   end(attempt: Timed): PolybusError | undefined
@@ -30,7 +30,9 @@ export function createTimeouts(clock: Clock, timeoutMs: number): Timeouts {
   })
   return {
     start(attempt) {
-      if (!attempt.timedOut) list.add(attempt, clock.now() + timeoutMs)
+      const now = clock.now()
+      if (!attempt.timedOut) list.add(attempt, now + timeoutMs)
+      return now
     },
     suspend: (attempt) => list.remove(attempt),
     end(attempt) {
