@@ -676,6 +676,21 @@ describe('a lane that moves', () => {
   })
 })
 
+test('a connection that breaks while the adapter subscribes loses nothing, for nothing is held', async () => {
+  const r = await busRig()
+  const { subscribe } = r.adapter
+  r.adapter.subscribe = async (source, call) => {
+    source.onLost([])
+    source.onLost([1])
+    await source.onRevoke([1])
+    return subscribe(source, call)
+  }
+  const seen: number[] = []
+  await r.bus.subscribe(plain, 'g', ({ n }) => void seen.push(n))
+  await r.deliver(message(1))
+  expect(seen).toEqual([1])
+})
+
 test('pause starts nothing and takes nothing; resume goes on', async () => {
   const r = await busRig()
   const seen: number[] = []

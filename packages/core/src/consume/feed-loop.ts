@@ -112,21 +112,23 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
       options.wake()
     }
     const ask = { signal: AbortSignal.any([stopping, broken.signal]) }
+    /** None while the adapter subscribes: nothing is held that could be lost. */
+    let own: Flights | undefined
     const source: Source = {
       ...options.source,
       onLost: (tokens) => {
         // Some may be on their way to us: they are lost when they arrive.
         if (asking) {
-          const held = new Set(own.of(tokens).map(({ delivery }) => delivery.token))
+          const held = new Set(own?.of(tokens).map(({ delivery }) => delivery.token))
           for (const token of tokens) if (!held.has(token)) lostOnTheWay.add(token)
         }
-        own.lose(tokens, new PolybusError('LEASE_LOST'))
+        own?.lose(tokens, new PolybusError('LEASE_LOST'))
       },
-      onRevoke: (tokens) => options.onRevoke(own.of(tokens)),
+      onRevoke: (tokens) => options.onRevoke(own?.of(tokens) ?? []),
     }
     const current = await adapter.subscribe(source, ask)
     if (stopping.aborted) return void (await soon(current.close()))
-    const own = createFlights({
+    const taken = createFlights({
       clock,
       feed: current,
       renewable: options.renewable,
@@ -143,7 +145,7 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
     const stall = createStallDetector({
       clock,
       feed: current,
-      free: () => places() > 0 && own.size === 0,
+      free: () => places() > 0 && taken.size === 0,
       signal: ask.signal,
       onStall: (error) => {
         event('stall', error)
@@ -155,7 +157,7 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
       },
     })
     feed = current
-    flights = own
+    own = flights = taken
     feeds++
     feedError = settleError = undefined
     markStarted()
@@ -176,12 +178,12 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
         const atMs = clock.now()
         for (let index = 0; index < deliveries.length; index++) {
           const delivery = deliveries[index] as Delivery
-          if (lostOnTheWay.size === 0 || !lostOnTheWay.has(delivery.token)) accept(delivery, own, atMs)
+          if (lostOnTheWay.size === 0 || !lostOnTheWay.has(delivery.token)) accept(delivery, taken, atMs)
         }
         lostOnTheWay.clear()
       }
     } catch (error) {
-      own.loseAll(asPolybusError(error, 'FEED_BROKEN'))
+      taken.loseAll(asPolybusError(error, 'FEED_BROKEN'))
       await current.close().catch(ignoreClosing)
       throw error
     } finally {
