@@ -113,7 +113,7 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
     }
     const ask = { signal: AbortSignal.any([stopping, broken.signal]) }
     /** None while the adapter subscribes: nothing is held that could be lost. */
-    let own: Flights | undefined
+    let own = undefined as Flights | undefined
     const source: Source = {
       ...options.source,
       onLost: (tokens) => {
