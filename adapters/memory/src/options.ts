@@ -5,7 +5,7 @@ import { ALL_ABILITIES } from './capabilities.ts'
 export interface MemoryOptions {
   /** Adapters of one name share a broker, for as long as the process lives. Default: a broker of its own. */
   readonly name?: string | undefined
-  /** Messages kept a channel, those included that every group has finished: history for later groups and `rewind`. The oldest finished go first. Default 10,000. */
+  /** Messages kept a channel, those included that every group has finished: history for later groups and `rewind`. The oldest finished go first. Default 1,000. */
   readonly retention?: number | undefined
   /** Likewise in bytes. Default 64 MiB. */
   readonly retentionBytes?: number | undefined
@@ -56,7 +56,7 @@ export function checkOptions(options: string | MemoryOptions = {}): CheckedOptio
     name: given.name,
     clock: given.clock,
     limits: {
-      retention: retention ?? 10_000,
+      retention: retention ?? 1000,
       retentionBytes: retentionBytes ?? 64 * 2 ** 20,
       maxBacklog: number('maxBacklog', 1) ?? retention ?? 1_000_000,
       maxBacklogBytes: number('maxBacklogBytes', 1) ?? retentionBytes ?? 256 * 2 ** 20,
