@@ -7,7 +7,9 @@ import summary from './scripts/summary-reporter.mjs'
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
 
 // Tests see every package's sources, not its last build: one copy of each module, however it is imported.
-const sources = globSync('{packages,adapters}/*/package.json', { cwd: path('.') }).map((file) => ({
+const sources = globSync(['{packages,adapters}/*/package.json', 'scripts/brokers/package.json'], {
+  cwd: path('.'),
+}).map((file) => ({
   find: new RegExp(`^${(JSON.parse(readFileSync(path(file), 'utf8')) as { name: string }).name}$`),
   replacement: path(`${dirname(file)}/src/index.ts`),
 }))
@@ -15,7 +17,13 @@ const sources = globSync('{packages,adapters}/*/package.json', { cwd: path('.') 
 export default defineConfig({
   resolve: { alias: sources },
   test: {
-    include: ['test/**/*.test.ts', '{packages,adapters,examples}/*/test/**/*.test.ts', 'bench/test/**/*.test.ts'],
+    include: [
+      'test/**/*.test.ts',
+      '{packages,adapters,examples}/*/test/**/*.test.ts',
+      '{bench,scripts/brokers}/test/**/*.test.ts',
+    ],
+    // Brokers that tests start end with the run.
+    globalSetup: ['scripts/brokers/src/vitest-setup.ts'],
     // Conformance cases are concurrent, and mostly wait.
     maxConcurrency: 16,
     reporters: ['default', summary],

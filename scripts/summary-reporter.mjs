@@ -2,7 +2,7 @@
 
 /** @type {import('vitest/node').Reporter} */
 export default {
-  onTestRunEnd(modules, unhandledErrors) {
+  onTestRunEnd(modules, unhandledErrors, reason) {
     const count = { passed: 0, failed: unhandledErrors.length, skipped: 0 }
     /** @type {Map<string, number>} */
     const reasons = new Map()
@@ -18,6 +18,8 @@ export default {
       count.failed += module.errors().length
       for (const suite of module.children.allSuites()) count.failed += suite.errors().length
     }
+    // A run that did not even begin, because its set-up failed, has no test to count.
+    if (reason === 'failed' && count.failed === 0) count.failed = 1
     const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : ''
     // At exit, so that nothing prints after it.
     process.once('exit', () => {

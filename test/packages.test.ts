@@ -18,12 +18,12 @@ type Manifest = {
   dependencies?: Record<string, string>
 }
 
-const workspaces = globSync(['{packages,adapters,examples}/*/package.json', 'bench/package.json'], { cwd: root }).map(
-  (file) => ({
-    dir: dirname(join(root, file)),
-    manifest: JSON.parse(readFileSync(join(root, file), 'utf8')) as Manifest,
-  }),
-)
+const workspaces = globSync(['{packages,adapters,examples}/*/package.json', '{bench,scripts/brokers}/package.json'], {
+  cwd: root,
+}).map((file) => ({
+  dir: dirname(join(root, file)),
+  manifest: JSON.parse(readFileSync(join(root, file), 'utf8')) as Manifest,
+}))
 const published = workspaces.filter(({ manifest }) => !manifest.private)
 const versions = new Map(workspaces.map(({ manifest }) => [manifest.name, manifest.version]))
 

@@ -1,5 +1,7 @@
 // A producer that does not use Polybus: it writes straight to the broker, so that nothing checks what it writes.
 import { memory } from '@polybus/memory'
+import { connect } from 'amqplib'
+import { Redis } from 'ioredis'
 import type { Adapter } from 'polybus'
 
 export interface BrokerAccess {
@@ -7,18 +9,21 @@ export interface BrokerAccess {
   readonly broker: string | Adapter
   /** Writes a body to a channel, past the bus. */
   produce(channel: string, body: string): Promise<void>
+  close(): Promise<void>
 }
 
 /** How to get at a broker from the side. Only memory needs the bus's own adapter for it. */
 export function accessBroker(url: string): BrokerAccess {
-  if (url.startsWith('memory:')) return accessMemory(url)
+  const scheme = /^[a-z]+/i.exec(url)?.[0].toLowerCase() ?? ''
+  if (scheme === 'memory') return accessMemory(url)
+  if (scheme === 'redis' || scheme === 'rediss') return accessRedis(url)
+  if (scheme === 'amqp' || scheme === 'amqps') return accessRabbitmq(url)
   return {
     broker: url,
     produce() {
-      throw new Error(
-        `This example has no foreign producer for '${url.split(':')[0] ?? ''}:' yet. Use --broker memory:`,
-      )
+      throw new Error(`This example has no foreign producer for '${scheme}:' yet. Use --broker memory:`)
     },
+    close: () => Promise.resolve(),
   }
 }
 
@@ -29,5 +34,41 @@ function accessMemory(url: string): BrokerAccess {
     async produce(channel, body) {
       broker.faults.injectForeign(channel, { body: Buffer.from(body) })
     },
+    close: () => Promise.resolve(),
+  }
+}
+
+/** As `redis-cli XADD {orders}:0 '*' data '…'`: an entry of the first of the channel's streams. */
+function accessRedis(url: string): BrokerAccess {
+  // The query holds options of Polybus.
+  const client = new Redis(url.replace(/\?.*$/, ''), { lazyConnect: true })
+  // Each call says what went wrong; without a listener the client would print it too.
+  client.on('error', () => {})
+  return {
+    broker: url,
+    async produce(channel, body) {
+      await client.xadd(`{${channel}}:0`, '*', 'data', body)
+    },
+    async close() {
+      client.disconnect()
+    },
+  }
+}
+
+/** A message without properties, to the channel's exchange. */
+function accessRabbitmq(url: string): BrokerAccess {
+  return {
+    broker: url,
+    async produce(channel, body) {
+      const connection = await connect(url.replace(/\?.*$/, ''))
+      try {
+        const publisher = await connection.createConfirmChannel()
+        publisher.publish(channel, '0', Buffer.from(body), { persistent: true })
+        await publisher.waitForConfirms()
+      } finally {
+        await connection.close()
+      }
+    },
+    close: () => Promise.resolve(),
   }
 }

@@ -4,6 +4,7 @@ import { type Bus, connect, type DeadLetter, PolybusError } from 'polybus'
 import { checkout } from './checkout.ts'
 import { accessBroker } from './foreign.ts'
 import { type Ledger, openLedger } from './ledger.ts'
+import { findPlace } from './own-broker.ts'
 import { type Purchase, readPurchases } from './purchases.ts'
 import { count, declined, progressBar, table, verdict, waiting } from './report.ts'
 import { openServices } from './services.ts'
@@ -14,7 +15,7 @@ const HELP = `A shop's checkout on 69,659 real purchases: publishes each once, a
 
 Usage: npm start -- [options]
 
-  --broker URL   where the messages go (default memory:)
+  --broker URL   where the messages go (default memory:); redis: and amqp: without a host bring up a server for this run
   --orders N     only the first N purchases, by date (default all)
   --json         prints one line of JSON instead of the report
   --help         this text
@@ -22,6 +23,8 @@ Usage: npm start -- [options]
 Examples:
   npm start
   npm start -- --orders 5000
+  npm start -- --broker redis:
+  npm start -- --broker amqp://guest:guest@127.0.0.1:5672
   npm start -- --json
 
 Ends with 0 where everything held, 1 where something did not, 2 where an option is wrong.`
@@ -40,6 +43,7 @@ async function run({ broker: url, orders: limit, say }: Options): Promise<Summar
 
   const bus = await connect({ broker: side.broker, service: 'shop', use: [ledger.watch], observe: ledger.observe })
   try {
+    await clear(bus, say)
     await bus.start(...openShop(services))
     say(`${count(purchases.length)} orders, six groups, over ${url.slice(0, url.indexOf(':'))}`)
     const clearBar = progressBar(ledger)
@@ -69,6 +73,21 @@ async function run({ broker: url, orders: limit, say }: Options): Promise<Summar
     })
   } finally {
     await bus.close()
+    await side.close()
+  }
+}
+
+/** A broker that keeps messages may have those of an earlier run. */
+async function clear(bus: Bus, say: Options['say']): Promise<void> {
+  for (const group of GROUPS) {
+    const { backlog, inFlight } = await bus.stats(orders, group)
+    const left = (backlog ?? 0) + (inFlight ?? 0)
+    if (left > 0)
+      throw new Error(
+        `An interrupted run left ${count(left)} orders to ${group} on this broker. Empty it, or use another.`,
+      )
+    const { done } = await bus.deadLetters(orders, group).discard({})
+    if (done > 0) say(`Discarded ${count(done)} dead letters that an earlier run left to ${group}.`)
   }
 }
 
@@ -110,12 +129,17 @@ async function main(): Promise<number> {
     console.log(HELP)
     return 0
   }
+  const say = options.json ? () => {} : (text: string) => console.log(text)
   try {
-    const say = options.json ? () => {} : (text: string) => console.log(text)
-    const summary = await run({ ...options, say })
-    say(verdict(summary))
-    if (options.json) console.log(JSON.stringify(summary))
-    return summary.ok ? 0 : 1
+    const { url, end } = await findPlace(options.broker, say)
+    try {
+      const summary = await run({ ...options, broker: url, say })
+      say(verdict(summary))
+      if (options.json) console.log(JSON.stringify(summary))
+      return summary.ok ? 0 : 1
+    } finally {
+      await end()
+    }
   } catch (error) {
     console.error((error as Error).message)
     return PolybusError.is(error, 'INVALID_OPTION') ? 2 : 1

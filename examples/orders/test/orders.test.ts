@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
+import { describeBroker } from '@polybus/brokers'
 import { expect, test } from 'vitest'
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
@@ -33,30 +35,78 @@ function firstByDate(count: number) {
   return lines.toSorted((a, b) => a.date.localeCompare(b.date) || a.number - b.number).slice(0, count)
 }
 
+/** What `--json` must say of the first 2,000 orders, on any broker. */
+function expectedOf2000() {
+  const expected = firstByDate(2000)
+  const repeated = expected.filter(({ number }) => number % 100 === 7).length
+  const declined = expected.filter(({ number }) => number % 1000 === 400).length
+  expect([repeated, declined].every((count) => count > 0)).toBe(true)
+  return {
+    orders: 2000,
+    charged_cents: expected.reduce((sum, { cents }) => sum + cents, 0),
+    duplicates_absorbed: repeated,
+    dead_letters: 6 * 3 + declined,
+    replayed: declined,
+    order_violations: 0,
+    lost: 0,
+    ok: true,
+  }
+}
+
+const answers = (port: number) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port }, () => resolve(true))
+    socket.on('error', () => resolve(false)).on('connect', () => socket.destroy())
+  })
+
+const lastLine = (out: string) => JSON.parse(out.trimEnd().split('\n').at(-1)!) as unknown
+
 test(
   'memory: 2,000 orders are charged to the cent, each once and in order, and none is lost',
   { timeout: 60_000 },
   async () => {
-    const expected = firstByDate(2000)
-    const repeated = expected.filter(({ number }) => number % 100 === 7).length
-    const declined = expected.filter(({ number }) => number % 1000 === 400).length
-    expect([repeated, declined].every((count) => count > 0)).toBe(true)
-
     const { code, out, err } = await start('--orders', '2000', '--json')
     expect(err).toBe('')
-    expect(JSON.parse(out.trimEnd().split('\n').at(-1)!)).toMatchObject({
-      orders: 2000,
-      charged_cents: expected.reduce((sum, { cents }) => sum + cents, 0),
-      duplicates_absorbed: repeated,
-      dead_letters: 6 * 3 + declined,
-      replayed: declined,
-      order_violations: 0,
-      lost: 0,
-      ok: true,
-    })
+    expect(lastLine(out)).toMatchObject(expectedOf2000())
     expect(code).toBe(0)
   },
 )
+
+/** One line a broker: its service, and the scheme of its URLs. */
+const SERVERS = [{ name: 'redis', scheme: 'redis' }] as const
+
+for (const { name, scheme } of SERVERS)
+  await describeBroker(
+    name,
+    (broker) => {
+      test(
+        `${name}: the same 2,000 orders have the same sum, a second time on one server too`,
+        { timeout: 120_000 },
+        async () => {
+          for (let run = 1; run <= 2; run++) {
+            const { code, out } = await start('--orders', '2000', '--json', '--broker', broker().url)
+            expect(lastLine(out)).toMatchObject(expectedOf2000())
+            expect(code).toBe(0)
+          }
+        },
+      )
+
+      test(
+        `${name}: without a host a server is brought up, named, and gone at the end`,
+        { timeout: 60_000 },
+        async () => {
+          const { code, out } = await start('--orders', '600', '--broker', `${scheme}:`)
+          const [, url] = /^Brought up \w+ for this run: (\S+)/m.exec(out)!
+          expect(url).toMatch(new RegExp(`^${scheme}://`))
+          expect(out).toMatch(/^charge /m)
+          expect(out.match(/^ok /gm)).toHaveLength(3)
+          expect(code).toBe(0)
+          expect(await answers(Number(new URL(url!).port))).toBe(false)
+        },
+      )
+    },
+    { instance: 'orders' },
+  )
 
 test(
   'memory: the report has a row for every group, the declined charges, and what held',

@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
 import type { Outgoing, Receipt, Result } from '../src/adapter.ts'
+import type { PublishReceipt } from '../src/api.ts'
 import { PolybusError } from '../src/errors.ts'
 import type { KeyLane } from '../src/publish/entry.ts'
 import { createQueue, type Queue, type QueueOptions } from '../src/publish/queue.ts'
@@ -27,7 +28,7 @@ interface Rig {
   put(
     id: string,
     options?: { key?: string; bytes?: number; timeoutMs?: number; signal?: AbortSignal; together?: boolean },
-  ): Watched<Receipt>
+  ): Watched<PublishReceipt>
 }
 
 function rig(over: Partial<QueueOptions> = {}): Rig {
@@ -189,7 +190,7 @@ describe('keys', () => {
     let seed = 5
     const random = (n: number): number => (seed = (seed * 16807) % 2147483647) % n
     const written: string[] = []
-    const all: Watched<Receipt>[] = []
+    const all: Watched<PublishReceipt>[] = []
     let answered = 0
     for (let round = 0; round < 5000 && (round < 60 || r.queue.size > 0); round++) {
       if (round < 60)

@@ -8,6 +8,8 @@ export type Environment = Readonly<Record<string, string | undefined>>
 const VARIABLES = FIELDS.map(({ variable }) => variable)
 // Kubernetes puts these into every pod beside a service that is called polybus.
 const KUBERNETES = /^POLYBUS_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?)$/
+// What the tests of Polybus itself are told, and their child processes inherit: which brokers must be there, and whose run it is.
+const TESTS = ['POLYBUS_REQUIRE', 'POLYBUS_TEST_RUN']
 
 /**
  * Reads the variables. An empty one counts as unset, because that is what compose files and CI make of an absent value.
@@ -16,7 +18,8 @@ const KUBERNETES = /^POLYBUS_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?)$/
  */
 export function readEnvironment(environment: Environment): Settings {
   for (const name of Object.keys(environment)) {
-    if (!name.startsWith('POLYBUS_') || VARIABLES.includes(name) || KUBERNETES.test(name)) continue
+    if (!name.startsWith('POLYBUS_') || VARIABLES.includes(name)) continue
+    if (KUBERNETES.test(name) || TESTS.includes(name)) continue
     const near = nearest(name, VARIABLES)
     throw invalid(name, `unknown variable.${near ? ` Did you mean ${near}?` : ''} Known: ${VARIABLES.join(', ')}.`)
   }

@@ -48,6 +48,10 @@ test('what Kubernetes sets beside a service called polybus says nothing', () => 
   ).toEqual({})
 })
 
+test('what the tests of Polybus are told says nothing', () => {
+  expect(readEnvironment({ POLYBUS_REQUIRE: 'redis,rabbitmq', POLYBUS_TEST_RUN: 'run-1-0123abcd' })).toEqual({})
+})
+
 test.each([
   [{ POLYBUS_BROKR: 'x' }, 'POLYBUS_BROKR: unknown variable. Did you mean POLYBUS_BROKER?'],
   [{ POLYBUS_PUBLISHING_WHENFULL: 'wait' }, 'Did you mean POLYBUS_PUBLISHING_WHEN_FULL?'],

@@ -1,5 +1,5 @@
 import type { ChannelSpec } from '@polybus/core'
-import type { Env } from './env.ts'
+import type { Env, Mode } from './env.ts'
 import type { Facts } from './facts.ts'
 import type { Fault } from './harness.ts'
 
@@ -14,11 +14,21 @@ export interface Case {
   readonly tier: Tier
   /** Why it does not apply, or `undefined`. */
   readonly needs?: (facts: Facts) => string | undefined
-  /** It stops the world (blocks the event loop, or counts time closely), so nothing runs beside it. */
+  /** It stops the world (kills the server, blocks the event loop, counts time or memory closely), so nothing runs beside it. */
   readonly alone?: true
   /** Every message must be settled in the end. Default: true for all but faults. */
   readonly settles?: boolean
+  /** How long it may take where that is more than {@link Timing.caseMs}. */
+  readonly limitMs?: Readonly<Partial<Record<Mode, number>>>
   run(env: Env): Promise<void>
+}
+
+/** Thrown by {@link leaveOut}. */
+export class LeftOut extends Error {}
+
+/** For what only shows in the middle of a case: it is counted as left out, with the reason. */
+export function leaveOut(reason: string): never {
+  throw new LeftOut(reason)
 }
 
 export const spec = (name: string, keyed: boolean, groups: readonly string[] = []): ChannelSpec => ({

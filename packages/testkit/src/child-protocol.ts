@@ -9,12 +9,20 @@ interface Common {
   readonly without: readonly string[]
   readonly channel: string
   readonly keyed: boolean
+  readonly partitions: number | undefined
   readonly groups: readonly string[]
   readonly graceMs: number
 }
 export type ChildRole =
   | { readonly role: 'publish'; readonly count: number; readonly prefix: string }
-  | { readonly role: 'consume'; readonly concurrency: number; readonly stuckAfter: number }
+  | {
+      readonly role: 'consume'
+      readonly concurrency: number
+      /** After so many messages its handlers never end. */
+      readonly stuckAfter: number
+      /** Default: core's. */
+      readonly attempts?: number
+    }
 export type ChildTask = Common & ChildRole
 
 export type FromChild =
@@ -23,6 +31,8 @@ export type FromChild =
   | { readonly kind: 'resolved'; readonly id: string }
   | { readonly kind: 'started'; readonly run: number; readonly id: string; readonly attempt: number }
   | { readonly kind: 'succeeded'; readonly run: number; readonly id: string }
+  /** Those that its feed owns now, told when they change. */
+  | { readonly kind: 'lanes'; readonly lanes: readonly string[] | null }
 export interface ToChild {
   readonly run: number
 }
@@ -30,6 +40,8 @@ export interface ToChild {
 export interface Child {
   readonly started: number
   readonly resolved: number
+  /** What it told last; undefined before it has subscribed. */
+  readonly lanes: readonly string[] | null | undefined
   /** Resolves with the exit code or the signal's name. */
   kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<string>
 }
@@ -49,6 +61,7 @@ export async function startChild(
     without: env.without,
     channel: flow.name,
     keyed: spec.keyed,
+    partitions: spec.partitions,
     groups: spec.groups,
     graceMs,
     ...role,
@@ -61,7 +74,12 @@ export async function startChild(
 
   const publishing = new Map<string, ReturnType<Env['ledger']['publishing']>>()
   const runs = new Map<number, ReturnType<Env['ledger']['started']>>()
-  const state = { ready: false, started: 0, resolved: 0 }
+  const state = {
+    ready: false,
+    started: 0,
+    resolved: 0,
+    lanes: undefined as readonly string[] | null | undefined,
+  }
   process.on('message', (text: FromChild) => {
     switch (text.kind) {
       case 'ready':
@@ -89,6 +107,9 @@ export async function startChild(
         runs.get(text.run)?.()
         process.send({ run: text.run } satisfies ToChild, () => {})
         break
+      case 'lanes':
+        state.lanes = text.lanes
+        break
     }
   })
   let over: string | undefined
@@ -105,6 +126,9 @@ export async function startChild(
     },
     get resolved() {
       return state.resolved
+    },
+    get lanes() {
+      return state.lanes
     },
     kill(signal) {
       process.kill(signal)

@@ -1,8 +1,9 @@
 // A member in a process of its own, to be killed. It tells its parent everything over IPC, and starts with what stands in
 // its arguments.
-import { channel, consumer, createBus, trust } from '@polybus/core'
+import { channel, consumer, createBus, type Feed, sleep, systemClock, trust } from '@polybus/core'
 import { loadHarness } from './harness.ts'
 import type { ChildTask, FromChild, ToChild } from './child-protocol.ts'
+import { tap } from './tap.ts'
 
 const tell = (text: FromChild): void => void process.send?.(text)
 
@@ -12,8 +13,13 @@ async function main(task: ChildTask): Promise<void> {
     schema: trust<{ id: string; n: number; key?: string }>(),
     groups: task.groups,
     key: task.keyed ? (item) => item.key : undefined,
+    partitions: task.partitions,
   })
-  const adapter = harness.open(task.namespace, { without: task.without })
+  await harness.prepare?.(task.namespace)
+  let feed: Feed | undefined
+  const adapter = tap(harness.open(task.namespace, { without: task.without }), {
+    subscribed: (_, made) => void (feed = made),
+  })
   const bus = await createBus(adapter, { namespace: task.namespace, logger: false, grace: `${task.graceMs}ms` })
   process.once('SIGTERM', () => {
     bus
@@ -41,6 +47,7 @@ async function main(task: ChildTask): Promise<void> {
   await bus.start(
     consumer(flow, task.groups[0] ?? 'work', {
       concurrency: task.concurrency,
+      ...(task.attempts !== undefined && { retry: { attempts: task.attempts } }),
       async handler(item, { message, attempt }) {
         const run = ++runs
         tell({ kind: 'started', run, id: message.id, attempt })
@@ -54,6 +61,22 @@ async function main(task: ChildTask): Promise<void> {
     }),
   )
   tell({ kind: 'ready' })
+  await tellLanes(() => feed?.state().lanes ?? null)
+}
+
+const LOOK_MS = 50
+
+/** For as long as the process lives. */
+async function tellLanes(read: () => readonly string[] | null): Promise<never> {
+  const clock = systemClock()
+  let last: string | undefined
+  for (;;) {
+    const lanes = read()
+    const text = JSON.stringify(lanes)
+    if (text !== last) tell({ kind: 'lanes', lanes })
+    last = text
+    await sleep(clock, LOOK_MS)
+  }
 }
 
 await main(JSON.parse(process.argv[2] ?? '{}') as ChildTask)

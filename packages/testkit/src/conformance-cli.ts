@@ -1,29 +1,37 @@
 #!/usr/bin/env node
 // `npm run conformance -- --adapter memory`
+import { existsSync } from 'node:fs'
 import { parseArgs, styleText } from 'node:util'
 import { pathToFileURL } from 'node:url'
+import type { Tier } from './case.ts'
 import { memoryHarness } from './conformance.ts'
+import type { Mode } from './env.ts'
 import { type Harness, loadHarness } from './harness.ts'
-import { type CaseResult, runCases } from './run.ts'
+import { type CaseResult, countCases, runCases } from './run.ts'
 
 const help = `Runs the conformance suite of Polybus against an adapter.
 
 Usage: npm run conformance -- [options]
 
-  --adapter NAME      memory (the default), or another adapter with a harness, @polybus/NAME/harness
+  --adapter NAME      memory (the default), or another adapter with a harness: adapters/NAME/test/harness.ts below
+                      this folder, else @polybus/NAME/harness
   --harness FILE      a module that exports a harness: \`name\` and \`open(namespace)\`, at least
   --only IDS          these cases alone: numbers or ids, such as 4,6c,d
   --without NAMES     take abilities away from the adapter; memory knows delay, atomicMove, singleSettle, renew,
                       count, releaseHeaders, orderedBatch
-  --full              the sizes and durations of the list of promises, instead of quick ones
+  --tier NAMES        of these tiers alone: driver (the adapter on its seam), plain (the contract), fault
+  --size SIZE         quick (the default), medium, or full: the sizes and durations of the list of promises
+  --full              the same as --size full
   --parallel N        cases at once (default: what the harness says)
   --bail              end at the first case that fails
-  --json              one JSON object on the last line: adapter, passed, failed, skipped, cases
+  --progress          a line for each case as it ends, instead of a list at the end
+  --json              one JSON object on the last line: adapter, size, about, passed, failed, skipped, cases
   --help              this text
 
 Examples:
   npm run conformance -- --adapter memory
   npm run conformance -- --adapter memory --without delay,atomicMove --only 5,6
+  npm run conformance -- --adapter redis --tier fault --size medium --progress
   npm run conformance -- --harness ./test/harness.js --json
 
 Ends with 0 when nothing failed, 1 when a case failed, 2 when it could not run.`
@@ -35,7 +43,10 @@ async function main(): Promise<number> {
       harness: { type: 'string' },
       only: { type: 'string' },
       without: { type: 'string' },
+      tier: { type: 'string' },
+      size: { type: 'string' },
       full: { type: 'boolean', default: false },
+      progress: { type: 'boolean', default: false },
       parallel: { type: 'string' },
       bail: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -57,6 +68,10 @@ async function main(): Promise<number> {
   if (parallel !== undefined && !(Number.isInteger(parallel) && parallel > 0))
     throw new Error('--parallel: expected a whole number from 1.')
 
+  const mode: Mode = pick(values.size ?? (values.full ? 'full' : 'quick'), ['quick', 'medium', 'full'], '--size')
+  const tiers = names(values.tier).map((name) => pick<Tier>(name, ['driver', 'plain', 'fault'], '--tier'))
+  const chosen = { mode, without, only: names(values.only), tiers: tiers.length > 0 ? tiers : undefined }
+
   const stray: string[] = []
   process.on('unhandledRejection', (reason) =>
     stray.push(reason instanceof Error ? (reason.stack ?? reason.message) : String(reason)),
@@ -64,27 +79,29 @@ async function main(): Promise<number> {
   process.on('uncaughtException', (error) => stray.push(error.stack ?? error.message))
 
   console.log(`Conformance of ${harness.name}${without.length > 0 ? ` without ${without.join(', ')}` : ''}\n`)
-  const results = await runCases(harness, {
-    mode: values.full ? 'full' : 'quick',
-    without,
-    only: names(values.only),
-    parallel,
-    bail: values.bail,
-    onResult: process.stdout.isTTY ? (result) => process.stdout.write(mark(result)) : undefined,
-  })
-  console.log(`${process.stdout.isTTY ? '\n\n' : ''}${results.map(row).join('\n')}\n`)
+  const total = countCases(chosen)
+  let done = 0
+  const tell = (result: CaseResult): void => {
+    done++
+    if (values.progress) console.log(`${`[${done}/${total}]`.padStart(9)} ${row(result)}`)
+    else if (process.stdout.isTTY) process.stdout.write(mark(result))
+  }
+  const results = await runCases(harness, { ...chosen, parallel, bail: values.bail, onResult: tell })
+  if (!values.progress) console.log(`${process.stdout.isTTY ? '\n\n' : ''}${results.map(row).join('\n')}`)
+  console.log('')
   for (const text of stray) console.log(`A promise was rejected and nobody listened: ${text}`)
   const count = (outcome: CaseResult['outcome']): number =>
     results.filter((result) => result.outcome === outcome).length
   const summary = {
     adapter: harness.name,
+    size: mode,
     without,
     passed: count('passed'),
     failed: count('failed') + stray.length,
     skipped: count('skipped'),
   }
   console.log(`${summary.passed} passed, ${summary.failed} failed, ${summary.skipped} left out`)
-  if (values.json) console.log(JSON.stringify({ ...summary, stray, cases: results }))
+  if (values.json) console.log(JSON.stringify({ ...summary, about: await harness.about?.(), stray, cases: results }))
   return summary.failed > 0 ? 1 : 0
 }
 
@@ -94,9 +111,17 @@ const names = (list: string | undefined): readonly string[] =>
     .map((name) => name.trim())
     .filter((name) => name !== '')
 
+function pick<T extends string>(value: string, allowed: readonly T[], option: string): T {
+  const found = allowed.find((one) => one === value)
+  if (found === undefined) throw new Error(`${option}: expected ${allowed.join(', ')}, got '${value}'.`)
+  return found
+}
+
 async function find(adapter: string, file: string | undefined): Promise<Harness> {
   if (file !== undefined) return loadHarness(pathToFileURL(file))
   if (adapter === 'memory') return loadHarness(memoryHarness)
+  const own = `adapters/${adapter}/test/harness.ts`
+  if (/^[a-z]+$/.test(adapter) && existsSync(own)) return loadHarness(pathToFileURL(own))
   const module = `@polybus/${adapter}/harness`
   try {
     return await loadHarness(module)

@@ -32,11 +32,15 @@ export async function runConformance({ name, harness: url, only, mode, without }
     // One sequential test among concurrent ones would have all before it end first.
     for (const one of [...together, ...alone]) {
       const register = (harness.parallel ?? 1) > 1 && !one.alone ? test.concurrent : test
-      register(`${name}: ${one.id} ${one.title}`, { timeout: 180_000 }, async ({ skip }) => {
-        const { outcome, reason } = await runCase(harness, one, { mode, without })
-        if (outcome === 'skipped') skip(reason)
-        if (outcome === 'failed') throw new Error(reason)
-      })
+      register(
+        `${name}: ${one.id} ${one.title}`,
+        { timeout: 180_000 + (one.limitMs?.[mode ?? 'quick'] ?? 0) },
+        async ({ skip }) => {
+          const { outcome, reason } = await runCase(harness, one, { mode, without })
+          if (outcome === 'skipped') skip(reason)
+          if (outcome === 'failed') throw new Error(reason)
+        },
+      )
     }
   })
 }

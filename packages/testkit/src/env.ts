@@ -43,7 +43,8 @@ export type Handle<O> = (value: O, ctx: Context<unknown>) => unknown
 type ChannelOf<O> = Channel<any, O, string> // oxlint-disable-line typescript/no-explicit-any -- any input
 type ChannelFor<I> = Channel<I, any, string> // oxlint-disable-line typescript/no-explicit-any -- any output
 
-export type Mode = 'quick' | 'full'
+/** `medium` lies between: by the geometric mean, where a case does not say. */
+export type Mode = 'quick' | 'medium' | 'full'
 
 export interface Env extends Facts {
   readonly namespace: string
@@ -63,7 +64,7 @@ export interface Env extends Facts {
   /** Warnings and errors that the buses logged. */
   readonly logged: readonly string[]
   /** The number for this mode. */
-  size(quick: number, full: number): number
+  size(quick: number, full: number, medium?: number): number
   /** A name that no other case has. */
   name(prefix?: string): string
   /** A fresh adapter on the case's broker, watched by the ledger and by `watcher`. */
@@ -193,7 +194,7 @@ export function createEnv({
     events,
     logged,
     channels,
-    size: (quick, full) => (mode === 'full' ? full : quick),
+    size: (quick, full, medium = Math.round(Math.sqrt(quick * full))) => ({ quick, medium, full })[mode],
     name,
     open,
     async connect(adapter) {

@@ -14,10 +14,14 @@ export interface Timing {
   readonly patienceMs: number
   /** One case may take so long. Default 60,000. */
   readonly caseMs: number
+  /** How long channels must have been there before the server may be killed: some write new ones down only after a while. Default 0. */
+  readonly ageMs: number
 }
 
 /**
  * What a module must export so that the suite can run against an adapter. Child processes import the same module.
+ *
+ * One for a broker behind fault proxies is in the example of {@link namespaceProxies}.
  *
  * @example
  * import { kafka } from '@polybus/kafka'
@@ -35,12 +39,16 @@ export interface Harness {
   readonly url?: string
   /** How many cases may run at once. More than one needs faults that stay within their namespace. Default 1. */
   readonly parallel?: number
+  /** Called before the first `open` of a namespace, once in each process: a place to make the namespace's own fault proxy. */
+  prepare?(namespace: string): Maybe<void>
   /** The broker of this namespace, told to fail. What is missing leaves out the cases that need it. */
   faults?(namespace: string): Faults
   /** The broker behind the adapter's back. */
   foreign?(namespace: string): Foreign
   /** Adapters whose `connect` must fail for good: wrong password, wrong host, a user without rights. Needed where the adapter declares `credentials`. */
   refusing?(): Readonly<Record<string, { open(): Adapter; readonly secret: string }>>
+  /** Versions of client and server, for reports. */
+  about?(): Maybe<Readonly<Record<string, string>>>
   /** Removes what a case left on the broker. */
   cleanup?(namespace: string): Maybe<void>
 }
@@ -54,6 +62,18 @@ export interface Faults {
   /** Half-open: calls neither answer nor fail until `resume`; what was sent meanwhile may be done then. */
   pause?(): Maybe<void>
   resume?(): Maybe<void>
+  /** The real server dies with SIGKILL; its data stays. Other namespaces feel it too, so only cases that run alone use it. */
+  kill?(): Maybe<void>
+  /** It is started again: same port, same data. Resolves when it answers. */
+  restart?(): Maybe<void>
+  /** The broker refuses every write to this destination until the undo is called. */
+  blockWrites?(to: {
+    readonly kind: 'group' | 'dead-letter'
+    readonly channel: string
+    readonly group: string
+  }): Maybe<() => Maybe<void>>
+  /** Everything on the broker is deleted, topology too (FLUSHALL); only for cases that run alone. */
+  wipe?(): Maybe<void>
   /** This adapter dies like a killed process, without telling the broker. */
   crash?(adapter: Adapter): Maybe<void>
   /** The broker refuses what the function picks, the copy of a move included. Returns an undo. */
@@ -75,6 +95,8 @@ export interface Foreign {
   send(channel: string, message: Partial<WireMessage> & { readonly body: Uint8Array | null }): Maybe<void>
   /** Dead letters as they lie on the broker. Absent: that look is left out. */
   deadLetters?(channel: string, group: string): Maybe<readonly WireMessage[]>
+  /** How many consumers of the group the broker itself sees. Absent: that look is left out. */
+  consumers?(channel: string, group: string): Maybe<number>
 }
 
 /**

@@ -10,5 +10,7 @@ export {
 } from './harness.ts'
 export { type CaseResult, runCases, type RunOptions } from './run.ts'
 export type { Mode } from './env.ts'
+export { type Door, type FaultProxy, faultProxy, type FaultProxyOptions } from './proxy.ts'
+export { type ConnectionFaults, connectionFaults, namespaceProxies, type NamespaceProxies } from './proxy-faults.ts'
 export { type Handled, type TestBus, testBus, type TestBusOptions } from './test-bus.ts'
 export { type VirtualClock, virtualClock } from './virtual-clock.ts'

@@ -1,11 +1,11 @@
 // Runs cases and judges them. Knows nothing of terminals and test frameworks.
 import { randomUUID } from 'node:crypto'
 import { type Adapter, type Clock, PolybusError, sleep, systemClock } from '@polybus/core'
-import { type Case, spec } from './case.ts'
+import { type Case, LeftOut, spec } from './case.ts'
 import { cases as allCases } from './cases/index.ts'
 import { type CaseEnv, createEnv, idOf, type Mode } from './env.ts'
 import type { Facts } from './facts.ts'
-import type { Harness, Timing } from './harness.ts'
+import type { Faults, Harness, Timing } from './harness.ts'
 import { within } from './wait.ts'
 
 export interface CaseResult {
@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly without?: readonly string[] | undefined
   /** Ids or numbers: `4` is every case whose id starts with 4 and goes on with a letter. */
   readonly only?: readonly string[] | undefined
+  /** Of these tiers alone. */
+  readonly tiers?: readonly Case['tier'][] | undefined
   readonly parallel?: number | undefined
   /** Starts no case after one has failed, and does not wait for those that run. */
   readonly bail?: boolean | undefined
@@ -42,15 +44,24 @@ export function schedule(chosen: readonly Case[]): { together: readonly Case[]; 
   return { together: chosen.filter((one) => !one.alone).toReversed(), alone: chosen.filter((one) => one.alone) }
 }
 
+const PREPARE_MS = 60_000
+const CLEANUP_MS = 30_000
+
 const matches = ({ id }: Case, wanted: string): boolean =>
   id === wanted ||
   (/^d?\d+[a-z]?$|^d$/.test(wanted) &&
     id.startsWith(wanted) &&
     (wanted === 'd' || !/^\d/.test(id.slice(wanted.length)) || /[a-z]$/.test(wanted)))
 
+const choose = ({ only, tiers }: Pick<RunOptions, 'only' | 'tiers'>): readonly Case[] =>
+  select(only).filter(({ tier }) => tiers?.includes(tier) ?? true)
+
+/** How many cases these options choose, those that do not apply included. */
+export const countCases = (options: Pick<RunOptions, 'only' | 'tiers'>): number => choose(options).length
+
 /** Runs the chosen cases; results in the order of the list. */
 export async function runCases(harness: Harness, options: RunOptions = {}): Promise<readonly CaseResult[]> {
-  const chosen = select(options.only)
+  const chosen = choose(options)
   const results = new Map<Case, CaseResult>()
   let stop: () => void = () => {}
   const stopped = new Promise<void>((resolve) => (stop = resolve))
@@ -92,9 +103,11 @@ export async function runCase(
     return { id, title, tier, outcome, reason, ms: Math.round(clock.now() - start) }
   }
   const stop = new AbortController()
-  const faults = harness.faults?.(namespace) ?? {}
+  let faults: Faults = {}
   let env: CaseEnv | undefined
   try {
+    await within(clock, Promise.resolve(harness.prepare?.(namespace)), PREPARE_MS, 'preparing the namespace')
+    faults = revived(harness.faults?.(namespace) ?? {})
     const facts = await gather(harness, namespace, without, faults)
     const reason = one.needs?.(facts)
     if (reason !== undefined) return end('skipped', reason)
@@ -111,14 +124,33 @@ export async function runCase(
       faults,
       foreign: facts.foreign,
     })
-    await within(clock, one.run(env), timing.caseMs, 'the case')
+    await within(clock, one.run(env), Math.max(timing.caseMs, one.limitMs?.[mode] ?? 0), 'the case')
     await within(clock, judge(env, one), timing.caseMs, 'the judgement after the case')
     return end('passed')
   } catch (error) {
+    if (error instanceof LeftOut) return end('skipped', error.message)
     return end('failed', describe(error, env))
   } finally {
     stop.abort()
     await cleanUp(clock, env, faults, () => harness.cleanup?.(namespace))
+  }
+}
+
+/** A server that a case killed is started again after it, whatever became of the case. */
+function revived(faults: Faults): Faults {
+  const { kill, restart } = faults
+  if (!kill || !restart) return faults
+  let dead = false
+  return {
+    ...faults,
+    async kill() {
+      dead = true
+      await kill()
+    },
+    async restart() {
+      if (dead) await restart()
+      dead = false
+    },
   }
 }
 
@@ -146,7 +178,7 @@ async function gather(
 }
 
 function timingOf(harness: Harness, { plain }: Facts): Timing {
-  return { leaseMs: plain.lease.ms ?? 30_000, patienceMs: 15_000, caseMs: 60_000, ...harness.timing }
+  return { leaseMs: plain.lease.ms ?? 30_000, patienceMs: 15_000, caseMs: 60_000, ageMs: 0, ...harness.timing }
 }
 
 /** Lets what is left over be handled, then asks the ledger. */
@@ -203,7 +235,7 @@ async function allSettled(env: CaseEnv): Promise<void> {
         return !read.backlog && !read.inFlight
       },
       () => `nothing to be left unsettled of ${channel}/${group}; its stats: ${last}`,
-      env.timing.leaseMs + 2000,
+      env.timing.leaseMs + env.timing.patienceMs,
     )
   }
 }
@@ -241,8 +273,15 @@ async function cleanUp(
   cleanup: () => unknown,
 ): Promise<void> {
   // The case has its verdict: what goes wrong here may not change it, and may not hang the suite.
-  const steps = [() => faults.resume?.(), () => faults.up?.(), () => faults.stall?.(false), () => env?.close(), cleanup]
-  for (const step of steps) await within(clock, Promise.resolve().then(step), 10_000, 'cleaning up').catch(() => {})
+  const steps = [
+    () => faults.restart?.(),
+    () => faults.resume?.(),
+    () => faults.up?.(),
+    () => faults.stall?.(false),
+    () => env?.close(),
+    cleanup,
+  ]
+  for (const step of steps) await within(clock, Promise.resolve().then(step), CLEANUP_MS, 'cleaning up').catch(() => {})
 }
 
 function describe(error: unknown, env: CaseEnv | undefined): string {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { able, all, browsing, type Case, faults } from '../case.ts'
 import { PolybusError } from '@polybus/core'
+import { block, blocking } from './outage.ts'
 import { driver, outgoing, sorted, sortedIds, wire } from './driver-tools.ts'
 
 export const cases: readonly Case[] = [
@@ -28,7 +29,6 @@ export const cases: readonly Case[] = [
             return JSON.stringify(ordered(counts)) === JSON.stringify(ordered(wanted))
           },
           () => `${JSON.stringify(wanted)}, last ${JSON.stringify(last)}`,
-          3000,
         )
       }
       await eventually(expected(0, 0, 0))
@@ -89,23 +89,22 @@ export const cases: readonly Case[] = [
     id: 'd10',
     title: 'one refused entry of a batch fails alone',
     tier: 'driver',
-    needs: faults('refuse'),
+    needs: blocking,
     async run(env) {
-      const { adapter, subscribe, to } = await driver(env)
+      const { adapter, channel, subscribe, to } = await driver(env)
       const messages = Array.from({ length: 10 }, () => wire())
-      const undo = await env.faults.refuse?.(({ message }) =>
-        message.id === messages[4]?.id ? new PolybusError('BROKER_REFUSED') : undefined,
-      )
+      const undo = await block(env, 'dead-letter', channel.name)
       const results = await adapter.send(
-        messages.map((message) => outgoing(message, to('channel'))),
+        messages.map((message, index) => outgoing(message, index === 4 ? to('dead-letter', 'work') : to('channel'))),
         env.call,
       )
-      await undo?.()
+      await undo()
       assert.deepEqual(
         results.map(({ ok }) => ok),
         messages.map((_, index) => index !== 4),
       )
-      const deliveries = await (await subscribe('work')).take(10, 500)
+      const member = await subscribe('work')
+      const deliveries = [...(await member.take(9)), ...(await member.take(1, 500))]
       assert.deepEqual(sortedIds(deliveries), sorted(messages.filter((_, index) => index !== 4).map(({ id }) => id)))
     },
   },
@@ -144,7 +143,8 @@ export const cases: readonly Case[] = [
       const plan = await adapter.topology?.plan([{ ...channel, partitions: 5 }], env.call)
       assert.ok((plan?.conflicts.length ?? 0) > 0, 'another number of partitions is a conflict')
       const added = await adapter.topology?.plan([{ ...channel, groups: ['work', 'more'] }], env.call)
-      assert.equal(added?.changes.length, 1, 'one group more is one change')
+      assert.ok((added?.changes.length ?? 0) > 0, 'one group more is a change')
+      assert.deepEqual(added?.conflicts, [])
     },
   },
   {
@@ -197,8 +197,9 @@ export const cases: readonly Case[] = [
         results.map(({ ok }) => ok),
         [true, true, false, true, false],
       )
+      const member = await subscribe('work')
       assert.deepEqual(
-        sortedIds(await (await subscribe('work')).take(5, 300)),
+        sortedIds([...(await member.take(3)), ...(await member.take(2, 300))]),
         sorted([0, 1, 3].map((index) => messages[index]?.id)),
       )
     },
@@ -207,7 +208,7 @@ export const cases: readonly Case[] = [
     id: 'd19',
     title: 'a move whose copy is refused does not finish its source',
     tier: 'driver',
-    needs: all(faults('refuse'), browsing),
+    needs: all(blocking, browsing),
     async run(env) {
       const { adapter, channel, send, subscribe, to } = await driver(env)
       const message = wire()
@@ -215,13 +216,11 @@ export const cases: readonly Case[] = [
       const member = await subscribe('work')
       const [delivery] = await member.take(1)
       assert.ok(delivery)
-      const undo = await env.faults.refuse?.(({ to: { kind } }) =>
-        kind === 'dead-letter' ? new PolybusError('BROKER_BUSY') : undefined,
-      )
+      const undo = await block(env, 'dead-letter', channel.name)
       const move = { token: delivery.token, kind: 'move', to: to('dead-letter', 'work'), headers: [] } as const
       const [failed] = await member.settle(move)
       assert.ok(failed && !failed.ok, 'the move fails')
-      await undo?.()
+      await undo()
       await member.feed.close()
       const second = await subscribe('work')
       const [again] = await second.take(1)

@@ -148,6 +148,15 @@ export const plainHeaders = (
 ): readonly (readonly [string, string | readonly number[]])[] =>
   headers.map(([name, value]) => [name, typeof value === 'string' ? value : [...value]])
 
+/** In wire order where the broker keeps it. */
+export const comparable = (
+  headers: WireMessage['headers'],
+  { ordered }: { readonly ordered: boolean },
+): readonly string[] => {
+  const texts = plainHeaders(headers).map((pair) => JSON.stringify(pair))
+  return ordered ? texts : texts.toSorted()
+}
+
 export const withoutOurs = (headers: WireMessage['headers']): WireMessage['headers'] =>
   headers.filter(([name]) => !name.startsWith('polybus-'))
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { able, browsing, type Case } from '../case.ts'
-import { driver, plainHeaders, sameBytes, sorted, sortedIds, wire } from './driver-tools.ts'
+import { comparable, driver, sameBytes, sorted, sortedIds, wire } from './driver-tools.ts'
 
 export const cases: readonly Case[] = [
   {
@@ -33,9 +33,7 @@ export const cases: readonly Case[] = [
         const { body, headers, ...attributes } = delivery.message
         const { body: _, headers: __, ...expected } = message
         sameBytes(body, bytes)
-        const inOrder = (list: typeof headers): unknown =>
-          can.ordered ? plainHeaders(list) : sorted(plainHeaders(list).map((pair) => JSON.stringify(pair)))
-        assert.deepEqual(inOrder(headers), inOrder(message.headers))
+        assert.deepEqual(comparable(headers, can), comparable(message.headers, can))
         assert.deepEqual({ ...attributes }, { ...expected })
         assert.notEqual(delivery.position, '')
       }
@@ -117,17 +115,17 @@ export const cases: readonly Case[] = [
       sameBytes(letter.message.body, body)
       assert.equal(letter.message.id, message.id)
       assert.equal(letter.message.key, 'k')
-      const own = letter.message.headers.filter(([name]) => name.startsWith('polybus-'))
-      assert.deepEqual(own, [
-        ['polybus-reason', 'invalid'],
-        ['polybus-error-message', 'né'],
-      ])
       assert.deepEqual(
-        letter.message.headers.filter(([name]) => !name.startsWith('polybus-')),
-        [
-          ['a', '1'],
-          ['b', '2'],
-        ],
+        comparable(letter.message.headers, env.plain.headers),
+        comparable(
+          [
+            ['a', '1'],
+            ['b', '2'],
+            ['polybus-reason', 'invalid'],
+            ['polybus-error-message', 'né'],
+          ],
+          env.plain.headers,
+        ),
       )
       await session?.close()
       assert.equal((await (await subscribe('other')).take(1)).length, 1, 'the other group is untouched')
@@ -163,10 +161,16 @@ export const cases: readonly Case[] = [
       assert.ok(waited >= delayMs - 5, `not before its delay: ${waited} ms`)
       assert.ok(waited < delayMs + 2000, `soon after its delay: ${waited} ms`)
       assert.equal(again.message.id, message.id)
-      assert.deepEqual(again.message.headers, [
-        ['a', '1'],
-        ['polybus-attempt', '1'],
-      ])
+      assert.deepEqual(
+        comparable(again.message.headers, env.plain.headers),
+        comparable(
+          [
+            ['a', '1'],
+            ['polybus-attempt', '1'],
+          ],
+          env.plain.headers,
+        ),
+      )
       await member.ack(again)
       const other = await subscribe('other')
       assert.equal((await other.take(2, 500)).length, 1, 'the other group gets the first copy alone')
@@ -248,14 +252,14 @@ export const cases: readonly Case[] = [
       const { send, subscribe } = await driver(env)
       for (let n = 0; n < 10; n++) await send(wire({ body: new Uint8Array(1000) }))
       const few = await subscribe('work', { maxInFlight: 3 })
-      assert.equal((await few.take(10, 400)).length, 3)
+      assert.equal((await few.take(3)).length, 3)
+      assert.deepEqual(await few.take(7, 400), [])
       await few.feed.close()
       const small = await subscribe('work', { maxBytes: 3500 })
-      const taken = await small.take(10, 400)
-      assert.ok(
-        taken.length >= 1 && taken.length <= 4,
-        `${taken.length} messages of 1,000 bytes for 3,500 bytes of room`,
-      )
+      // One receive may overshoot, so each asks for little.
+      const taken = [...(await small.take(1))]
+      for (let more = await small.take(1, 400); more.length > 0; more = await small.take(1, 400)) taken.push(...more)
+      assert.ok(taken.length <= 4, `${taken.length} messages of 1,000 bytes for 3,500 bytes of room`)
       await small.ack(...taken)
       assert.ok((await small.take(1)).length === 1, 'room that was given back is used')
     },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type Adapter, type Bus, type Clock, fixed, PolybusError, sleep } from '@polybus/core'
-import { able, all, type Case, faults, holds } from '../case.ts'
+import { able, type Case, faults, holds } from '../case.ts'
 import type { Env, ItemChannel } from '../env.ts'
 import { derive } from '../tap.ts'
 import { gate } from '../wait.ts'
@@ -58,9 +58,14 @@ export const cases: readonly Case[] = [
       const confirmed = items.filter((_, index) => results[index]?.status === 'fulfilled').map(({ id }) => id)
       await bus.start(env.consumer(flow, 'idle'))
       await env.waitFor(
-        () => confirmed.every((id) => env.ledger.handled(flow.name, 'idle').includes(id)),
         () =>
-          `${confirmed.length} confirmed messages in the group that was deleted; it got ${env.ledger.handled(flow.name, 'idle').length}`,
+          confirmed.every((id) => env.ledger.handled(flow.name, 'idle').includes(id)) ||
+          // A broker that confirms without looking at every group may lose some, if it is told.
+          bus.health().reasons.some((text) => text.includes('idle')) ||
+          env.logged.some((text) => text.includes('idle')),
+        () =>
+          `${confirmed.length} confirmed messages in the group that was deleted; it got ${env.ledger.handled(flow.name, 'idle').length}, and nothing says so`,
+        Math.max(30_000, env.timing.patienceMs),
       )
     },
   },
@@ -91,28 +96,27 @@ export const cases: readonly Case[] = [
     id: '26a',
     title: 'a stall turns health red within 30 s and the consumer is made anew',
     tier: 'fault',
-    needs: all(
-      faults('stall'),
-      able('backlog', ({ plain }) => plain.stats.backlog !== null),
-    ),
+    needs: able('backlog', ({ plain }) => plain.stats.backlog !== null),
     async run(env) {
       const flow = env.channel()
       let subscribed = 0
-      const { adapter, factor } = hurried(env, env.open({ subscribed: () => void subscribed++ }))
+      const stalling = deaf(env, env.open({ subscribed: () => void subscribed++ }))
+      const { adapter, factor } = hurried(env, stalling.adapter)
       const bus = await env.bus({ adapter })
-      await bus.start(env.consumer(flow, 'work'))
+      await bus.start(env.consumer(flow, 'work', { concurrency: 1 }))
       await env.publishAll(bus, flow, env.items(5))
       await env.handled(flow, 'work')
-      await env.faults.stall?.(true)
-      await env.publishAll(bus, flow, env.items(10))
+      await stalling.stall(true)
+      // More than a broker that pushes has handed over already.
+      await env.publishAll(await env.bus(), flow, env.items(300))
       await env.waitFor(
         () => bus.health().status === 'down',
         () => `health to be down: ${JSON.stringify(bus.health())}`,
         31_000 / factor,
       )
-      await env.waitFor(() => subscribed >= 2, 'a new subscription', 5000)
+      await env.waitFor(() => subscribed >= 2, 'a new subscription')
       assert.ok(env.events.some(({ kind }) => kind === 'stall'))
-      await env.faults.stall?.(false)
+      await stalling.stall(false)
       await env.handled(flow, 'work')
       await env.waitFor(
         () => bus.health().status === 'up',
@@ -206,9 +210,33 @@ export const cases: readonly Case[] = [
   },
 ]
 
-/** For quick runs the bus lives ten times as fast as its broker. */
+/** The broker's own stall where the harness can cause one; else the driver hears nothing of what the broker has. */
+function deaf(env: Env, adapter: Adapter): { adapter: Adapter; stall(on: boolean): unknown } {
+  const { stall } = env.faults
+  if (stall) return { adapter, stall }
+  let stalled = false
+  return {
+    stall: (on) => (stalled = on),
+    adapter: derive(adapter, {
+      async subscribe(source, call) {
+        const feed = await adapter.subscribe(source, call)
+        return {
+          ...feed,
+          async receive(max, { signal }) {
+            if (!stalled) return feed.receive(max, { signal })
+            await sleep(env.clock, 200, signal)
+            return []
+          },
+        }
+      },
+    }),
+  }
+}
+
+/** For quick runs the bus lives some times as fast as its broker. */
 function hurried(env: Env, adapter: Adapter): { adapter: Adapter; factor: number } {
-  const factor = env.size(10, 1)
+  // A real broker's receive waits about a second, whatever the bus thinks of it.
+  const factor = env.size(env.plain.persistent ? 4 : 10, 1, 2)
   const right = adapter.clock ?? env.clock
   const clock: Clock = {
     ...right,
@@ -219,7 +247,7 @@ function hurried(env: Env, adapter: Adapter): { adapter: Adapter; factor: number
 }
 
 /** The consumer gets new messages within 5 s, or the bus goes on saying clearly that it cannot. */
-async function resumed(env: Env, bus: Bus, flow: ItemChannel): Promise<void> {
+export async function resumed(env: Env, bus: Bus, flow: ItemChannel): Promise<void> {
   const start = env.clock.now()
   const left = (): number => 5000 - (env.clock.now() - start)
   while (left() > 0) {

@@ -1,38 +1,11 @@
 import assert from 'node:assert/strict'
-import { PolybusError } from '@polybus/core'
+import { PolybusError, sleep } from '@polybus/core'
 import { all, type Case, faults } from '../case.ts'
-import type { Env, Item, ItemChannel } from '../env.ts'
 import { rejection } from '../wait.ts'
+import { consuming, goDown, steadily } from './outage.ts'
 import { claimStore } from './stores.ts'
 
 const retry = { attempts: 5 }
-
-async function consuming(env: Env, flow: ItemChannel): Promise<() => number> {
-  // How many feeds are open tells the number of consumers.
-  let open = 0
-  const bus = await env.bus({ watcher: { subscribed: () => void open++, feedClosed: () => void open-- } })
-  await bus.start(env.consumer(flow, 'work', { retry, label: 'consumer' }))
-  return () => open
-}
-
-/** Publishes one after the other until told to stop. */
-function steadily(env: Env, publish: (item: Item) => Promise<unknown>): { stop(): Promise<number> } {
-  let going = true
-  let failed = 0
-  const loop = (async () => {
-    while (going && !env.signal.aborted) {
-      await publish(env.item()).catch(() => failed++)
-      await env.clock.turn()
-    }
-  })()
-  return {
-    async stop() {
-      going = false
-      await loop
-      return failed
-    },
-  }
-}
 
 export const cases: readonly Case[] = [
   {
@@ -56,8 +29,7 @@ export const cases: readonly Case[] = [
         'CONNECTION_FAILED',
       )
       assert.equal((await impatient).sent, 'no')
-      const until = env.clock.now() + env.size(1200, 20_000)
-      await env.waitFor(() => env.clock.now() > until, '', 30_000)
+      await sleep(env.clock, env.size(1200, 20_000), env.signal)
       assert.equal(bus.health().status, 'down')
       await env.faults.up?.()
       const back = env.clock.now()
@@ -83,19 +55,21 @@ export const cases: readonly Case[] = [
     async run(env) {
       const flow = env.channel()
       const publisher = await env.bus()
-      const open = await consuming(env, flow)
+      const consumer = await consuming(env, flow)
       const load = steadily(env, (item) => env.publish(publisher, flow, item))
       for (let restart = 0; restart < env.size(4, 10); restart++) {
+        const { subscribed } = consumer
         await env.faults.down?.()
         await env.clock.turn()
         await env.faults.up?.()
+        await env.waitFor(() => consumer.subscribed > subscribed, `a new subscription after restart ${restart + 1}`)
         const seen = env.runs(flow, 'work').length
         await env.waitFor(
           () => env.runs(flow, 'work').length > seen + 5,
           `messages to flow after restart ${restart + 1}`,
           8000,
         )
-        assert.equal(open(), 1, 'one consumer')
+        assert.equal(consumer.open, 1, 'one consumer')
       }
       assert.equal(await load.stop(), 0, 'every publish waited for the broker')
       await env.handled(flow, 'work')
@@ -110,7 +84,7 @@ export const cases: readonly Case[] = [
       const flow = env.channel()
       const bus = await env.bus({ publishing: { bufferMessages: 100, whenFull: 'reject' } })
       await env.publish(bus, flow, env.item())
-      await env.faults.down?.()
+      await goDown(env, bus, flow)
       const publishing = Promise.allSettled(env.items(500).map((item) => env.publish(bus, flow, item)))
       for (let turn = 0; turn < 5; turn++) await env.clock.turn()
       await env.faults.up?.()
@@ -168,7 +142,9 @@ export const cases: readonly Case[] = [
       const flow = env.channel()
       let down: unknown
       // Down as soon as the answer is lost, so that no retry gets through.
-      const bus = await env.bus({ watcher: { sent: (_, result) => void (result ?? (down ??= env.faults.down?.())) } })
+      const bus = await env.bus({
+        watcher: { sent: (_, result) => void (result?.ok || (down ??= env.faults.down?.())) },
+      })
       await env.publish(bus, flow, env.item())
       await env.faults.loseAnswer?.(1)
       const outcome = await rejection(env.publish(bus, flow, env.item(), { timeout: '600ms' }), 'PUBLISH_UNCERTAIN')

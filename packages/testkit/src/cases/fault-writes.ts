@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { fixed, PolybusError } from '@polybus/core'
-import { able, all, browsing, type Case, faults, holds } from '../case.ts'
+import { fixed } from '@polybus/core'
+import { able, all, browsing, type Case, holds } from '../case.ts'
+import { block, blocking } from './outage.ts'
 import { releasedMs } from './retry.ts'
 import { claimStore } from './stores.ts'
 
@@ -11,20 +12,23 @@ export const cases: readonly Case[] = [
       'the dead-letter copy cannot be written: the source is not settled, health says so; later there is one dead letter with the original id',
     tier: 'fault',
     settles: true,
-    needs: all(faults('refuse'), browsing),
+    needs: all(blocking, browsing),
     async run(env) {
       const flow = env.channel()
       let tries = 0
-      const undo = await env.faults.refuse?.(({ to }) => {
-        if (to.kind !== 'dead-letter') return undefined
-        tries++
-        return new PolybusError('BROKER_BUSY')
+      const bus = await env.bus({
+        watcher: {
+          settled: (_, __, { kind }, result) => void (kind === 'move' && !result?.ok && tries++),
+          sent: ({ to }, result) => void (to.kind === 'dead-letter' && !result?.ok && tries++),
+        },
       })
-      const bus = await env.bus()
+      // So that everything is there that can be blocked.
+      await env.publish(bus, flow, env.item(undefined, { n: 0 }))
+      const undo = await block(env, 'dead-letter', flow.name)
       await bus.start(
         env.consumer(flow, 'work', {
           retry: { attempts: 2, backoff: fixed('5ms') },
-          handler: () => Promise.reject(new Error('no')),
+          handler: ({ n }) => (n > 0 ? Promise.reject(new Error('no')) : undefined),
         }),
       )
       const item = env.item()
@@ -41,7 +45,7 @@ export const cases: readonly Case[] = [
       assert.ok(tries < 200, 'with a backoff')
       if (env.plain.stats.inFlight)
         assert.equal((await bus.stats(flow, 'work')).inFlight, 1, 'the source is still ours')
-      await undo?.()
+      await undo()
       const ids: string[] = []
       await env.waitFor(async () => {
         ids.length = 0
@@ -50,7 +54,7 @@ export const cases: readonly Case[] = [
       }, 'the dead letter')
       assert.deepEqual(ids, [`${item.id} 2`])
       await env.waitFor(() => bus.health().status === 'up', 'health to be up again')
-      assert.equal(env.runs(flow, 'work').length, 2, 'the handler did not run again for it')
+      assert.equal(env.runs(flow, 'work', item.id).length, 2, 'the handler did not run again for it')
     },
   },
   {
@@ -59,28 +63,30 @@ export const cases: readonly Case[] = [
     tier: 'fault',
     settles: true,
     needs: all(
-      faults('refuse'),
+      blocking,
       able('delay', ({ plain }) => plain.delay.kind !== 'none'),
     ),
     async run(env) {
       const flow = env.channel()
       let tries = 0
-      const undo = await env.faults.refuse?.(({ to }) => {
-        if (to.kind !== 'group') return undefined
-        tries++
-        return new PolybusError('BROKER_BUSY')
+      const bus = await env.bus({
+        watcher: {
+          settled: (_, __, { kind }, result) => void (kind === 'move' && !result?.ok && tries++),
+          sent: ({ to }, result) => void (to.kind === 'group' && !result?.ok && tries++),
+        },
       })
-      const bus = await env.bus()
+      await env.publish(bus, flow, env.item(undefined, { n: 0 }))
+      const undo = await block(env, 'group', flow.name)
       await bus.start(
         env.consumer(flow, 'work', {
           retry: { attempts: 3, backoff: fixed(`${Math.max(1000, releasedMs(env))}ms`), wait: 'released' },
-          handler: (_, { attempt }) => (attempt === 1 ? Promise.reject(new Error('once')) : undefined),
+          handler: ({ n }, { attempt }) => (n > 0 && attempt === 1 ? Promise.reject(new Error('once')) : undefined),
         }),
       )
       const item = env.item()
       await env.publish(bus, flow, item)
       await env.waitFor(() => tries >= 2, 'the copy to be tried again')
-      await undo?.()
+      await undo()
       await env.handled(flow, 'work')
       assert.deepEqual(
         env.runs(flow, 'work', item.id).map(({ attempt }) => attempt),

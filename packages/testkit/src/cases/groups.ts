@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Feed } from '@polybus/core'
-import { able, type Case, faults, ordering, all } from '../case.ts'
+import { type Feed, sleep } from '@polybus/core'
+import { able, all, type Case, faults, leaveOut, ordering } from '../case.ts'
 import type { Env, ItemChannel } from '../env.ts'
 import { sorted } from './driver-tools.ts'
 import { gate, rejection } from '../wait.ts'
@@ -36,10 +36,21 @@ export const cases: readonly Case[] = [
     async run(env) {
       const flow = env.channel()
       const publisher = await env.bus()
+      const both = gate()
+      const seen = new Set<string>()
       for (const label of ['a', 'b']) {
         const bus = await env.bus()
         await bus.start(
-          env.consumer(flow, 'work', { label, concurrency: 4, handler: () => env.waitFor(() => true, '') }),
+          env.consumer(flow, 'work', {
+            label,
+            concurrency: 4,
+            // A fast one alone could have all before the other looks: who comes first waits, with its hands full.
+            async handler() {
+              seen.add(label)
+              if (seen.size === 2) both.open()
+              await Promise.race([both.passed, sleep(env.clock, env.timing.leaseMs / 2, env.signal)])
+            },
+          }),
         )
       }
       await env.publishAll(publisher, flow, env.items(env.size(400, 4000)))
@@ -81,7 +92,7 @@ export const cases: readonly Case[] = [
           return { adapter, lanes: () => feeds.at(-1)?.state().lanes ?? null }
         }),
       )
-      if (members[0]?.lanes() === null) return
+      if (members[0]?.lanes() === null) leaveOut('its feeds tell no lanes')
       const shared = (some: typeof members): boolean => {
         const lanes = some.map((member) => member.lanes() ?? [])
         const counts = lanes.map((list) => list.length)

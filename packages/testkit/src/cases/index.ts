@@ -5,6 +5,7 @@ import { cases as driver } from './driver.ts'
 import { cases as faultBroker } from './fault-broker.ts'
 import { cases as faultConnection } from './fault-connection.ts'
 import { cases as faultProcess } from './fault-process.ts'
+import { cases as faultServer } from './fault-server.ts'
 import { cases as faultWrites } from './fault-writes.ts'
 import { cases as flow } from './flow.ts'
 import { cases as groups } from './groups.ts'
@@ -46,6 +47,7 @@ export const cases: readonly Case[] = [
   faultConnection,
   faultBroker,
   faultProcess,
+  faultServer,
   faultWrites,
   processes,
 ]

@@ -3,6 +3,7 @@ import { PolybusError, type Receipt, type Result } from '@polybus/core'
 import { all, type Case, faults } from '../case.ts'
 import type { Env, Item, ItemChannel } from '../env.ts'
 import { gate, rejection } from '../wait.ts'
+import { goDown } from './outage.ts'
 
 const refused = (results: readonly PromiseSettledResult<unknown>[]): readonly string[] =>
   results.flatMap((result) =>
@@ -131,7 +132,7 @@ export const cases: readonly Case[] = [
       const flow = env.channel()
       const bus = await env.bus()
       await env.publish(bus, flow, env.item())
-      await env.faults.down?.()
+      await goDown(env, bus, flow)
       const items = env.items(5)
       const start = env.clock.now()
       const results = await Promise.allSettled(items.map((item) => env.publish(bus, flow, item, { timeout: '300ms' })))
@@ -170,7 +171,7 @@ export const cases: readonly Case[] = [
       const flow = env.channel()
       const bus = await env.bus()
       await env.publish(bus, flow, env.item())
-      await env.faults.down?.()
+      await goDown(env, bus, flow)
       const stop = new AbortController()
       const item = env.item()
       const publishing = rejection(env.publish(bus, flow, item, { signal: stop.signal }), 'ABORTED')
@@ -191,7 +192,7 @@ export const cases: readonly Case[] = [
       for (const whenFull of ['reject', 'drop-oldest', 'wait'] as const) {
         const bus = await env.bus({ publishing: { bufferMessages: 3, whenFull } })
         await env.publish(bus, flow, env.item())
-        await env.faults.down?.()
+        await goDown(env, bus, flow)
         const items = env.items(5)
         const publishing = Promise.allSettled(items.map((item) => env.publish(bus, flow, item)))
         for (let turn = 0; turn < 5; turn++) await env.clock.turn()

@@ -155,11 +155,12 @@ export const cases: readonly Case[] = [
       const flow = env.channel()
       const bus = await env.bus()
       const bad = env.item(undefined, { text: 'bad' })
+      const others = (): number => env.ledger.handled(flow.name, 'work').length
       await bus.start(
         env.consumer(flow, 'work', {
           concurrency: 1,
-          retry: { attempts: 2, backoff: fixed('700ms'), wait: 'held' },
-          handler: ({ text }, { attempt }) => (text && attempt === 1 ? Promise.reject(new Error('wait')) : undefined),
+          retry: { attempts: 1000, backoff: fixed('200ms'), wait: 'held' },
+          handler: ({ text }) => (text && others() < 20 ? Promise.reject(new Error('wait')) : undefined),
         }),
       )
       await env.publish(bus, flow, bad)

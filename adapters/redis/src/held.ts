@@ -1,0 +1,84 @@
+// What one feed has handed out and is not settled.
+import type { Clock, Timer, WireMessage } from '@polybus/core'
+
+export interface Token {
+  readonly key: string
+  /** Unique in the feed: which of the lane's streams, the lane, and the entry's id. */
+  readonly place: string
+  readonly lane: number
+  readonly id: string
+  readonly position: string
+  readonly message: WireMessage
+  readonly bytes: number
+  /** Headers of an earlier release lie beside it. */
+  readonly noted: boolean
+  live: boolean
+  /** By our clock; Infinity where its lane is what is leased. */
+  endsAt: number
+}
+
+export interface Held {
+  readonly size: number
+  readonly bytes: number
+  add(token: Token): void
+  /** It is settled, or lost. */
+  drop(token: Token): void
+  at(place: string): Token | undefined
+  renewed(token: Token, endsAt: number): void
+  all(): Iterable<Token>
+  stop(): void
+}
+
+/** @param lost is told of those whose lease is over. */
+export function createHeld(clock: Clock, lost: (tokens: readonly Token[]) => void): Held {
+  // In the order in which their leases end: all leases of a feed are equally long.
+  const tokens = new Map<string, Token>()
+  let bytes = 0
+  let timer: Timer | undefined
+
+  const first = (): Token | undefined => tokens.values().next().value
+  const watch = (): void => {
+    const next = first()
+    if (timer || !next || next.endsAt === Infinity) return
+    timer = clock.timer(next.endsAt - clock.now(), () => {
+      timer = undefined
+      const over: Token[] = []
+      const now = clock.now()
+      for (const token of tokens.values()) {
+        if (token.endsAt > now) break
+        over.push(token)
+      }
+      if (over.length > 0) lost(over)
+      watch()
+    })
+  }
+  return {
+    get size() {
+      return tokens.size
+    },
+    get bytes() {
+      return bytes
+    },
+    add(token) {
+      tokens.set(token.place, token)
+      bytes += token.bytes
+      watch()
+    },
+    drop(token) {
+      token.live = false
+      if (tokens.get(token.place) !== token) return
+      tokens.delete(token.place)
+      bytes -= token.bytes
+    },
+    at: (place) => tokens.get(place),
+    renewed(token, endsAt) {
+      token.endsAt = endsAt
+      if (!tokens.delete(token.place)) return
+      tokens.set(token.place, token)
+    },
+    all: () => tokens.values(),
+    stop() {
+      timer?.cancel()
+    },
+  }
+}

@@ -1,0 +1,17 @@
+// Headers that were given with a release lie beside the entry, which cannot be changed, until its next holder reads them.
+import type { Headers, HeaderValue } from '@polybus/core'
+
+export const packNote = (headers: Headers): string =>
+  JSON.stringify(
+    headers.map(([name, value]) =>
+      typeof value === 'string' ? [name, value] : [name, { bytes: Buffer.from(value).toString('base64') }],
+    ),
+  )
+
+export function unpackNote(note: Buffer): Headers {
+  const list = JSON.parse(note.toString()) as [string, string | { bytes: string }][]
+  return list.map(([name, value]): [string, HeaderValue] => [
+    name,
+    typeof value === 'string' ? value : Buffer.from(value.bytes, 'base64'),
+  ])
+}

@@ -1,0 +1,152 @@
+import type { Redis, RedisOptions as ClientOptions } from 'ioredis'
+import { checkKeys, checkName, type Clock, invalid, optionalInteger } from '@polybus/core'
+
+/** Hazards that {@link RedisOptions.acceptedHazards} can name. docs/brokers/redis.md says what each one means. */
+export type RedisHazard = 'persistence' | 'fsync' | 'eviction' | 'replication'
+
+/** How one channel lies on the server, where it is not ours to choose. */
+export interface RedisChannelOptions {
+  /** The stream of a channel without keys, by its own name. Default `<namespace>:<channel>`. */
+  readonly stream?: string | undefined
+  /** Which field of a foreign entry is the body. Default `data`; an entry without it is read as a JSON object of its fields. */
+  readonly bodyField?: string | undefined
+  /** Which field of a foreign entry is the key. Default `ce_partitionkey`. */
+  readonly keyField?: string | undefined
+}
+
+export interface RedisOptions {
+  /**
+   * `redis://user:password@host:6379/0`, or `rediss:` for TLS. `leaseMs`, `laneLeaseMs`, `retentionMs` and
+   * `commandTimeoutMs` may stand in its query.
+   */
+  readonly url?: string | undefined
+  /** What ioredis takes (TLS, Sentinel, …), over what the URL says. Reconnecting, resending and queueing stay off: core does that. */
+  readonly connection?: ClientOptions | undefined
+  /** A client of yours, whose settings are taken over. It is not used itself, nor closed. */
+  readonly client?: Redis | undefined
+  /** How long a delivery of a channel without keys is its consumer's unless extended. The same for all members of a group. Default 30,000. */
+  readonly leaseMs?: number | undefined
+  /** How long the lanes of a keyed channel stay with a member that is not heard of. Renewed at a third of it. Default 6,000. */
+  readonly laneLeaseMs?: number | undefined
+  /** How long a planned hand-over of a lane waits for its handlers. Default 30,000. */
+  readonly handoverMs?: number | undefined
+  /** Lanes of a keyed channel that names no number of partitions. Recorded in Redis at its creation. Default 8. */
+  readonly partitions?: number | undefined
+  /** How long entries are kept that every group has finished: history for later groups and `rewind`. Default 600,000 (10 minutes). */
+  readonly retentionMs?: number | undefined
+  /** Whether streams are trimmed behind every group's oldest unfinished entry. Default true. */
+  readonly trim?: boolean | undefined
+  /** A server that has not answered a command for so long is given up. Default 5,000. */
+  readonly commandTimeoutMs?: number | undefined
+  /** Hazards that you know of and accept: they are not reported. */
+  readonly acceptedHazards?: readonly RedisHazard[] | undefined
+  /** Channels by name. */
+  readonly channels?: Readonly<Record<string, RedisChannelOptions>> | undefined
+  /** Default: core's system clock. */
+  readonly clock?: Clock | undefined
+}
+
+/** Checked, with defaults. */
+export interface Settings {
+  readonly url: string | undefined
+  readonly connection: ClientOptions
+  readonly client: Redis | undefined
+  readonly leaseMs: number
+  readonly laneLeaseMs: number
+  readonly handoverMs: number
+  readonly partitions: number
+  readonly retentionMs: number
+  readonly trim: boolean
+  readonly commandTimeoutMs: number
+  readonly acceptedHazards: readonly RedisHazard[]
+  readonly channels: ReadonlyMap<string, RedisChannelOptions>
+}
+
+const KEYS = [
+  'url',
+  'connection',
+  'client',
+  'leaseMs',
+  'laneLeaseMs',
+  'handoverMs',
+  'partitions',
+  'retentionMs',
+  'trim',
+  'commandTimeoutMs',
+  'acceptedHazards',
+  'channels',
+  'clock',
+]
+const IN_URL = ['leaseMs', 'laneLeaseMs', 'retentionMs', 'commandTimeoutMs']
+const HAZARDS: readonly RedisHazard[] = ['persistence', 'fsync', 'eviction', 'replication']
+const MAX_MS = 2 ** 31 - 1
+
+export function checkOptions(options: string | RedisOptions): Settings {
+  const given: RedisOptions = typeof options === 'string' ? { url: options } : options
+  checkKeys(given, KEYS, 'redis()')
+  const { url, query } = given.url === undefined ? { url: undefined, query: {} } : readUrl(given.url)
+  if (url === undefined && given.client === undefined && given.connection === undefined)
+    throw invalid('redis().url', 'is missing. Give a URL such as redis://localhost:6379, a client or a connection.')
+  if (given.client !== undefined && (url !== undefined || given.connection !== undefined))
+    throw invalid('redis().client', 'stands for url and connection. Leave them out.')
+  const merged: Record<string, unknown> = { ...query, ...given }
+  const number = (key: keyof RedisOptions, fallback: number, min: number, max = MAX_MS): number =>
+    optionalInteger(merged[key], `redis().${key}`, min, max) ?? fallback
+  if (given.trim !== undefined && typeof given.trim !== 'boolean')
+    throw invalid('redis().trim', 'expected true or false.')
+  const accepted = given.acceptedHazards ?? []
+  for (const hazard of accepted)
+    if (!HAZARDS.includes(hazard))
+      throw invalid('redis().acceptedHazards', `unknown hazard. Known: ${HAZARDS.join(', ')}.`)
+  return {
+    url,
+    connection: given.connection ?? {},
+    client: given.client,
+    leaseMs: number('leaseMs', 30_000, 100),
+    laneLeaseMs: number('laneLeaseMs', 6000, 300),
+    handoverMs: number('handoverMs', 30_000, 0),
+    partitions: number('partitions', 8, 1, 256),
+    retentionMs: number('retentionMs', 600_000, 0, Number.MAX_SAFE_INTEGER),
+    trim: given.trim ?? true,
+    commandTimeoutMs: number('commandTimeoutMs', 5000, 100),
+    acceptedHazards: accepted,
+    channels: checkChannels(given.channels ?? {}),
+  }
+}
+
+function checkChannels(channels: Readonly<Record<string, RedisChannelOptions>>): Settings['channels'] {
+  for (const [name, options] of Object.entries(channels)) {
+    const where = `redis().channels.${name}`
+    checkName(name, where)
+    checkKeys(options, ['stream', 'bodyField', 'keyField'], where)
+    for (const [key, value] of Object.entries(options))
+      if (value !== undefined && (typeof value !== 'string' || value === ''))
+        throw invalid(`${where}.${key}`, 'expected a text that is not empty.')
+  }
+  return new Map(Object.entries(channels))
+}
+
+/** The URL without its query: ioredis would take any name in it for an option of its own. Errors never show it: it may hold a password. */
+function readUrl(text: string): { url: string; query: Record<string, number> } {
+  if (typeof text !== 'string') throw invalid('redis().url', 'expected a text.')
+  let url: URL
+  try {
+    url = new URL(text)
+  } catch {
+    throw invalid(
+      'redis().url',
+      'expected a URL such as redis://localhost:6379 (one host: clusters are not supported).',
+    )
+  }
+  if (url.protocol !== 'redis:' && url.protocol !== 'rediss:')
+    throw invalid('redis().url', `unknown scheme '${url.protocol}'. Known: redis:, rediss:.`)
+  if (url.hostname === '') throw invalid('redis().url', 'has no host. Example: redis://localhost:6379.')
+  if (!/^\/?\d*$/.test(url.pathname)) throw invalid('redis().url', 'its path is the number of a database, such as /0.')
+  const query: Record<string, number> = {}
+  for (const [key, value] of url.searchParams) {
+    if (!IN_URL.includes(key)) throw invalid(`redis: URL, ${key}`, `unknown option. Known: ${IN_URL.join(', ')}.`)
+    query[key] = Number(value)
+  }
+  url.search = ''
+  return { url: url.href, query }
+}

@@ -1,0 +1,37 @@
+/** The server's time in ms, and `promote`: what is due leaves the ZSET for its lane's retry stream, oldest first. */
+export const TIME: string = `
+local function now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end`
+
+/**
+ * A due entry is a sequence number of 16 digits, so that entries of one millisecond keep their order, and the packed lane
+ * and fields. One that cannot be written (its stream is gone) stays. Answers how many ms the next one has to wait, or -1.
+ */
+export const PROMOTE: string = `
+local function promote(due, limit, streamOf)
+  for _, packed in ipairs(redis.call('ZRANGE', due, '-inf', now(), 'BYSCORE', 'LIMIT', 0, limit)) do
+    local entry = cmsgpack.unpack(string.sub(packed, 17))
+    local lane = table.remove(entry, 1)
+    if redis.call('XADD', streamOf(tonumber(lane)), 'NOMKSTREAM', '*', unpack(entry)) then
+      redis.call('ZREM', due, packed)
+    end
+  end
+  local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+  return first[2] and math.max(0, math.ceil(first[2] - now())) or -1
+end`
+
+/** Fields of an `XINFO` reply by name: their number and order differ between versions. */
+export const INFO: string = `
+local function info(flat)
+  local named = {}
+  for i = 1, #flat, 2 do named[flat[i]] = flat[i + 1] end
+  return named
+end
+local function groupOf(key, group)
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', key)) do
+    local found = info(flat)
+    if found.name == group then return found end
+  end
+end`

@@ -1,0 +1,84 @@
+import { type Call, type Destination, type Outgoing, PolybusError, type Receipt, type Result } from '@polybus/core'
+import { command, type Command, type Link, type Reply, script } from './connection.ts'
+import { missing } from './errors.ts'
+import type { Layout, Layouts } from './layout.ts'
+import { partitionOf, toFields } from './mapping.ts'
+
+/** Lua cannot unpack more than some 8,000 values, and every entry may have to go through a script. */
+export const MAX_HEADERS = 3000
+
+/**
+ * One pipeline, one result an entry. Entries of keyed channels go in one transaction: what refuses one refuses the later
+ * ones of its stream too, so that no entry is written behind a failed one of its key.
+ */
+export async function sendAll(
+  link: Link,
+  layouts: Layouts,
+  batch: readonly Outgoing[],
+  call: Call,
+): Promise<readonly Result<Receipt>[]> {
+  const results: (Result<Receipt> | undefined)[] = []
+  const commands: Command[] = []
+  const places: { readonly index: number; readonly partition: number; readonly outgoing: Outgoing }[] = []
+  let atomic = false
+  for (const [index, outgoing] of batch.entries()) {
+    try {
+      const layout = layouts.known(outgoing.to.channel) ?? (await layouts.find(link, outgoing.to.channel, call.signal))
+      const { ask, partition } = commandOf(outgoing, layout)
+      commands.push(ask)
+      places.push({ index, partition, outgoing })
+      atomic ||= layout.keyed
+    } catch (error) {
+      if (!PolybusError.is(error) || error.code === 'CONNECTION_FAILED' || error.code === 'ABORTED') throw error
+      results[index] = { ok: false, error }
+    }
+  }
+  if (commands.length > 0) {
+    const replies = await link.batch(commands, { signal: call.signal, atomic })
+    for (const [at, { index, partition, outgoing }] of places.entries())
+      results[index] = resultOf(replies[at] as Reply, outgoing.to, partition, layouts.mayCreate)
+  }
+  return results.map((result) => result ?? { ok: false, error: new PolybusError('PUBLISH_UNCERTAIN') })
+}
+
+function commandOf(
+  { message, to, groups }: Outgoing,
+  { keyed, partitions, keys }: Layout,
+): { ask: Command; partition: number } {
+  if (groups !== undefined)
+    throw new PolybusError('UNSUPPORTED', 'Redis reaches all groups of a channel, or one.', { sent: 'no' })
+  if (message.headers.length > MAX_HEADERS)
+    throw new PolybusError('BROKER_REFUSED', `A message may have ${MAX_HEADERS} headers here.`, { sent: 'no' })
+  const fields = toFields(message)
+  // What has no key may go anywhere, but always to the same place.
+  const partition = keyed ? partitionOf(message.key ?? message.id ?? '', partitions) : 0
+  // Without NOMKSTREAM a stream that was deleted would come back without its groups, and nobody would notice.
+  const add = (key: string): Command => command('XADD', [key], 'NOMKSTREAM', '*', ...fields)
+  switch (to.kind) {
+    case 'channel':
+      return { ask: add(keys.stream(partition)), partition }
+    case 'dead-letter':
+      return { ask: command('XADD', [keys.dead(to.group)], '*', ...fields), partition }
+    case 'group':
+      return to.delayMs > 0
+        ? {
+            ask: script('later', [keys.due(to.group), keys.meta], Math.ceil(to.delayMs), partition, ...fields),
+            partition,
+          }
+        : { ask: add(keys.retry(to.group, partition)), partition }
+  }
+}
+
+function resultOf(reply: Reply, to: Destination, partition: number, mayCreate: boolean): Result<Receipt> {
+  if (!reply.ok) return reply
+  if (reply.value === null)
+    return {
+      ok: false,
+      error: missing(
+        to.kind === 'channel' ? `stream for the channel '${to.channel}'` : `group for the channel '${to.channel}'`,
+        mayCreate,
+      ),
+    }
+  if (to.kind !== 'channel') return { ok: true, value: {} }
+  return { ok: true, value: { position: `${partition}/${(reply.value as Buffer).toString()}` } }
+}

@@ -1,0 +1,162 @@
+// Who waits for new entries is woken by one blocked read that all feeds of an adapter share. It takes nothing, so nothing
+// can be lost with its answer; and when it fails the feeds only look a second later.
+import type { Call, Clock } from '@polybus/core'
+import { command, type Link } from './connection.ts'
+import { closed } from './errors.ts'
+
+export interface Waker {
+  /** Until one of the streams has an entry after its id, the time is over, or the signal aborts. */
+  wait(after: ReadonlyMap<string, string>, ms: number, signal: AbortSignal): Promise<void>
+  close(): void
+}
+
+interface Waiter {
+  readonly after: ReadonlyMap<string, string>
+  readonly wake: () => void
+}
+
+const BLOCK_MS = 1000
+/** An interruption may come before what it should interrupt. */
+const AGAIN_MS = 5
+const REOPEN_MS = 1000
+
+/** @param open makes the connection that blocks. @param commands carries the interruption. */
+export function createWaker(clock: Clock, commands: Link, open: (call: Call) => Promise<Link>): Waker {
+  const waiters = new Set<Waiter>()
+  const closing = new AbortController()
+  let running = false
+  /** What the read that is under way covers. */
+  let covered: ReadonlyMap<string, string> | undefined
+  let id: number | undefined
+  let link: Link | undefined
+  let interrupting = false
+
+  const connection = async (): Promise<Link> => {
+    if (link && !link.dead) return link
+    link = await open(closing)
+    id = Number(await link.call(command('CLIENT', [], 'ID')))
+    return link
+  }
+  /** A member without lanes waits for nothing but its time. */
+  const someWait = (): boolean => [...waiters].some(({ after }) => after.size > 0)
+  const wanted = (): Map<string, string> => {
+    const all = new Map<string, string>()
+    for (const { after } of waiters)
+      for (const [key, from] of after) {
+        const other = all.get(key)
+        if (other === undefined || isBefore(from, other)) all.set(key, from)
+      }
+    return all
+  }
+  const loop = async (): Promise<void> => {
+    while (someWait() && !closing.signal.aborted) {
+      try {
+        const to = await connection()
+        const reading = wanted()
+        if (reading.size === 0) continue
+        covered = reading
+        const found = await to.call(
+          {
+            args: ['XREAD', 'COUNT', 1, 'BLOCK', BLOCK_MS, 'STREAMS', ...reading.keys(), ...reading.values()],
+            keys: [...reading.keys()],
+          },
+          { blockMs: BLOCK_MS },
+        )
+        covered = undefined
+        wakeFor(found)
+      } catch {
+        // Whatever it was, the feeds' own calls meet it too, and say so: here it only costs a second.
+        covered = undefined
+        await pause()
+      }
+    }
+  }
+  const wakeFor = (found: unknown): void => {
+    if (!Array.isArray(found)) return
+    for (const [key, entries] of found as [Buffer, [Buffer, unknown][]][]) {
+      const name = key.toString()
+      const at = entries[0]?.[0].toString() ?? ''
+      for (const waiter of waiters) {
+        const from = waiter.after.get(name)
+        if (from !== undefined && isBefore(from, at)) waiter.wake()
+      }
+    }
+  }
+  const pause = (): Promise<void> =>
+    new Promise((resolve) => {
+      const done = (): void => {
+        timer.cancel()
+        closing.signal.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = clock.timer(REOPEN_MS, done)
+      closing.signal.addEventListener('abort', done)
+    })
+  const start = (): void => {
+    if (running) return
+    running = true
+    // The loop catches all that can go wrong in it.
+    void loop().finally(() => {
+      running = false
+      if (someWait() && !closing.signal.aborted) start()
+    })
+  }
+  const covers = (after: ReadonlyMap<string, string>): boolean => {
+    for (const [key, from] of after) {
+      const has = covered?.get(key)
+      if (has === undefined || isBefore(from, has)) return false
+    }
+    return true
+  }
+  /** Ends the read under way, so that the next one covers all. */
+  const interrupt = async (): Promise<void> => {
+    if (interrupting) return
+    interrupting = true
+    const blocked = covered
+    try {
+      while (covered !== undefined && covered === blocked && !commands.dead) {
+        if (Number(await commands.call(command('CLIENT', [], 'UNBLOCK', id ?? 0))) === 1) break
+        await new Promise<void>((resolve) => clock.timer(AGAIN_MS, resolve))
+      }
+    } catch {
+      // Not permitted, or the connection is gone: then the read ends by itself within a second.
+    }
+    interrupting = false
+  }
+
+  return {
+    wait(after, ms, signal) {
+      if (signal.aborted || ms <= 0) return Promise.resolve()
+      return new Promise((resolve) => {
+        const waiter: Waiter = {
+          after,
+          wake() {
+            timer.cancel()
+            waiters.delete(waiter)
+            signal.removeEventListener('abort', waiter.wake)
+            resolve()
+          },
+        }
+        const timer = clock.timer(ms, waiter.wake)
+        signal.addEventListener('abort', waiter.wake)
+        waiters.add(waiter)
+        if (after.size === 0) return
+        if (!running) start()
+        else if (covered !== undefined && !covers(after)) void interrupt()
+      })
+    },
+    close() {
+      closing.abort()
+      for (const { wake } of waiters) wake()
+      link?.end(commands.dead ?? closed())
+    },
+  }
+}
+
+/** Entry ids in order: milliseconds, then sequence. */
+export function isBefore(a: string, b: string): boolean {
+  const [ams = '0', aseq = '0'] = a.split('-')
+  const [bms = '0', bseq = '0'] = b.split('-')
+  const ms = Number(ams) - Number(bms)
+  return ms < 0 || (ms === 0 && Number(aseq) < Number(bseq))
+}

@@ -1,0 +1,5 @@
+export { type RunningBroker, startBroker, type StartOptions } from './broker.ts'
+export { describeBroker } from './describe-broker.ts'
+export { beginRun, type TestRun } from './run.ts'
+export { type BrokerName, brokerNames } from './services.ts'
+export { BrokerUnavailable } from './unavailable.ts'

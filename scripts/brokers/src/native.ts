@@ -1,0 +1,130 @@
+// A server as a process of this machine, detached from whoever started it.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { type Place, readState, type State, writeState } from './cache.ts'
+import type { Driver } from './driver.ts'
+import { lastLines, programsOf, type Say } from './install.ts'
+import { isFree, PORT_PATIENCE_MS } from './ports.ts'
+import { end, type ProcessRef, refOf, send, stateOf } from './processes.ts'
+import type { Launch, Layout, Native, Service } from './service.ts'
+import { until } from './wait.ts'
+
+const STOP_LIMIT_MS = 30_000
+const LOG_BYTES = 2 ** 20
+
+export function native(service: Service, own: Native, place: Place, say: Say): Driver {
+  const state = (): State | undefined => readState(place)
+  const server = (): ProcessRef | undefined => state()?.processes['server']
+  const layoutOf = (ports: State['ports']): Layout => ({
+    folder: place.folder,
+    data: place.data,
+    logs: dirname(place.log),
+    ports,
+  })
+
+  /** The server first: the others serve it. */
+  const endAll = async (signal: NodeJS.Signals): Promise<void> => {
+    const processes = Object.entries(state()?.processes ?? {})
+    for (const [, ref] of processes.toReversed()) await end(ref, signal, signal === 'SIGKILL' ? 0 : STOP_LIMIT_MS)
+    const now = state()
+    if (now) writeState(place, { ...now, processes: {} })
+  }
+
+  return {
+    async status() {
+      const ref = server()
+      const now = ref ? stateOf(ref) : 'gone'
+      return now === 'gone' ? 'stopped' : now
+    },
+    async start(signal) {
+      const programs = await programsOf(place.name, own, say, signal)
+      // What is left of a server that died by itself.
+      await endAll('SIGKILL')
+      const ports = state()?.ports ?? {}
+      await allFree(service, ports)
+      const layout = layoutOf(ports)
+      mkdirSync(place.data, { recursive: true })
+      mkdirSync(layout.logs, { recursive: true })
+      for (const [file, content] of Object.entries(own.files?.(layout) ?? {}))
+        writeFileSync(join(place.folder, file), content)
+      rotate(place.log)
+
+      const dead: string[] = []
+      for (const launch of own.processes(layout)) {
+        const child = run(launch, programs[launch.program] ?? launch.program, place)
+        child.once('error', (error) => dead.push(error.message))
+        child.once('exit', (code, killer) => dead.push(`${launch.program} ended with ${killer ?? `code ${code}`}`))
+        const ref = child.pid === undefined ? undefined : refOf(child.pid)
+        const now = state()
+        if (ref && now) writeState(place, { ...now, processes: { ...now.processes, [launch.role]: ref } })
+      }
+      const port = ports[service.ports[0].name] ?? 0
+      try {
+        const answered = await until(
+          async () => dead.length > 0 || (await service.answers(port, 1000)),
+          service.startLimitMs,
+          { signal, everyMs: 20 },
+        )
+        if (dead.length > 0) throw new Error(`${dead.join(', ')}.`)
+        if (!answered) throw new Error(`It does not answer on port ${port} within ${service.startLimitMs / 1000} s.`)
+      } catch (error) {
+        await endAll('SIGKILL')
+        signal?.throwIfAborted()
+        throw new Error(`${service.title} did not start: ${(error as Error).message}\n${excerpt(own, place)}`, {
+          cause: error,
+        })
+      }
+      return state()?.processes ?? {}
+    },
+    stop: () => endAll('SIGTERM'),
+    kill: () => endAll('SIGKILL'),
+    pause() {
+      const ref = server()
+      if (!ref || !send(ref, 'SIGSTOP')) throw new Error(`${place.name} of ${place.instance} does not run.`)
+    },
+    resume() {
+      const ref = server()
+      if (ref) send(ref, 'SIGCONT')
+    },
+    async remove() {},
+  }
+}
+
+async function allFree(service: Service, ports: State['ports']): Promise<void> {
+  const used = []
+  for (const [name, port] of Object.entries(ports))
+    // A killed server's port may take a moment.
+    if (!(await until(() => isFree(port), PORT_PATIENCE_MS))) used.push(`${port} (${name})`)
+  if (used.length > 0)
+    throw new Error(`${service.title} cannot start: port ${used.join(', ')} is taken by another process.`)
+}
+
+function run({ args, env }: Launch, program: string, { folder, log }: Place): ChildProcess {
+  const output = openSync(log, 'a')
+  try {
+    const child = spawn(program, args, {
+      cwd: folder,
+      detached: true,
+      stdio: ['ignore', output, output],
+      env: { ...process.env, ...env },
+    })
+    child.unref()
+    return child
+  } finally {
+    closeSync(output)
+  }
+}
+
+/** The last one is kept beside it. */
+function rotate(log: string): void {
+  if (existsSync(log) && statSync(log).size > LOG_BYTES) renameSync(log, `${log}.1`)
+}
+
+function excerpt({ log }: Native, place: Place): string {
+  const files = [...(log ? [join(dirname(place.log), log)] : []), place.log]
+  return files
+    .filter((file) => existsSync(file))
+    .map((file) => `The last lines of ${file}:\n${lastLines(readFileSync(file, 'utf8'), 15).replaceAll(/^/gm, '  ')}`)
+    .join('\n')
+}

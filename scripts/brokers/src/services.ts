@@ -1,0 +1,212 @@
+// The one place for images, ports and settings. docker-compose.yml is written from it (`npm run brokers -- compose`),
+// native servers are started from it, and a new service is one more entry.
+import { greeting } from './probe.ts'
+import type { Service } from './service.ts'
+
+// Confirmed means on disk, or a crash loses what a publish promised; and full means refused, never evicted.
+const REDIS = { appendonly: 'yes', appendfsync: 'always', save: '', 'maxmemory-policy': 'noeviction' }
+const redisFlags = (settings: Readonly<Record<string, string | number>>): readonly string[] =>
+  Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])
+
+const RABBITMQ_USER = { user: 'guest', password: 'guest' }
+const POSTGRES = { POSTGRES_USER: 'polybus', POSTGRES_PASSWORD: 'polybus', POSTGRES_DB: 'polybus' }
+const http = greeting('GET / HTTP/1.0\r\n\r\n', (heard) => heard.startsWith('HTTP/'))
+const slow = { interval: '5s', timeout: '10s', retries: 12, start_period: '10s' }
+const quick = { interval: '2s', timeout: '3s', retries: 15 }
+
+export type BrokerName = 'redis' | 'rabbitmq' | 'kafka' | 'sqs' | 'registry' | 'postgres'
+
+export const services: Readonly<Record<BrokerName, Service>> = {
+  redis: {
+    title: 'Redis',
+    image: 'redis:7',
+    ports: [{ name: 'redis', variable: 'REDIS_PORT', port: 6379, inside: 6379 }],
+    url: (port) => `redis://127.0.0.1:${port}`,
+    answers: greeting('PING\r\n', (heard) => heard.startsWith('+PONG')),
+    startLimitMs: 30_000,
+    compose: {
+      comment: 'Confirmed means on disk, or a crash loses what a publish promised.',
+      command: ['redis-server', ...redisFlags(REDIS)],
+      healthcheck: { test: ['CMD', 'redis-cli', 'ping'], ...quick },
+    },
+    native: {
+      programs: [{ name: 'redis-server' }],
+      packages: ['redis-server'],
+      elsewhere: 'macOS: brew install redis',
+      processes: ({ data, ports }) => [
+        {
+          role: 'server',
+          program: 'redis-server',
+          args: redisFlags({ ...REDIS, port: ports['redis'] ?? 0, bind: '127.0.0.1', dir: data, daemonize: 'no' }),
+        },
+      ],
+    },
+  },
+
+  rabbitmq: {
+    title: 'RabbitMQ',
+    image: 'rabbitmq:4-management',
+    ports: [
+      { name: 'amqp', variable: 'RABBITMQ_PORT', port: 5672, inside: 5672 },
+      { name: 'management', variable: 'RABBITMQ_MANAGEMENT_PORT', port: 15_672, inside: 15_672 },
+    ],
+    url: (port) => `amqp://${RABBITMQ_USER.user}:${RABBITMQ_USER.password}@127.0.0.1:${port}`,
+    // The protocol's own first words; it answers with the method connection.start (10, 10) on channel 0.
+    answers: greeting(
+      'AMQP\0\0\x09\x01',
+      (heard) => heard.startsWith('\x01\0\0') && heard.startsWith('\0\x0a\0\x0a', 7),
+    ),
+    startLimitMs: 90_000,
+    compose: {
+      hostname: 'rabbitmq',
+      environment: {
+        RABBITMQ_DEFAULT_USER: RABBITMQ_USER.user,
+        RABBITMQ_DEFAULT_PASS: RABBITMQ_USER.password,
+      },
+      healthcheck: { test: ['CMD', 'rabbitmq-diagnostics', '-q', 'check_port_connectivity'], ...slow },
+    },
+    native: {
+      // The one on Debian's PATH is a wrapper that changes the user and clears the environment.
+      programs: [{ name: 'rabbitmq-server', folders: ['/usr/lib/rabbitmq/bin'] }, { name: 'epmd' }],
+      packages: ['rabbitmq-server'],
+      elsewhere: 'macOS: brew install rabbitmq',
+      ownPorts: ['epmd', 'dist'],
+      log: 'server.log',
+      files: ({ ports }) => ({
+        'rabbitmq.conf': lines(
+          `listeners.tcp.1 = 127.0.0.1:${ports['amqp']}`,
+          `default_user = ${RABBITMQ_USER.user}`,
+          `default_pass = ${RABBITMQ_USER.password}`,
+          'log.console = false',
+          'log.file.level = info',
+          'log.file.rotation.size = 10485760',
+          'log.file.rotation.count = 2',
+        ),
+        enabled_plugins: '[].\n',
+      }),
+      processes: ({ folder, data, logs, ports }) => {
+        // Its own name server: one that the node starts by itself stays behind when the node is killed.
+        const epmd = { ERL_EPMD_PORT: String(ports['epmd']), ERL_EPMD_ADDRESS: '127.0.0.1' }
+        return [
+          { role: 'epmd', program: 'epmd', args: [], env: epmd },
+          {
+            role: 'server',
+            program: 'rabbitmq-server',
+            args: [],
+            env: {
+              ...epmd,
+              // The cookie lies here.
+              HOME: data,
+              // Makes the script become the server, instead of a parent that would have to be killed too.
+              RUNNING_UNDER_SYSTEMD: 'true',
+              RABBITMQ_NODENAME: 'polybus@localhost',
+              RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
+              RABBITMQ_NODE_PORT: String(ports['amqp']),
+              RABBITMQ_DIST_PORT: String(ports['dist']),
+              RABBITMQ_MNESIA_BASE: `${data}/mnesia`,
+              RABBITMQ_LOG_BASE: logs,
+              RABBITMQ_LOGS: `${logs}/server.log`,
+              RABBITMQ_CONFIG_FILE: `${folder}/rabbitmq.conf`,
+              RABBITMQ_ENABLED_PLUGINS_FILE: `${folder}/enabled_plugins`,
+              RABBITMQ_PID_FILE: `${folder}/rabbitmq.pid`,
+              RABBITMQ_CONF_ENV_FILE: '/dev/null',
+              ERL_CRASH_DUMP_BYTES: '1000000',
+              ERL_CRASH_DUMP: `${logs}/erl_crash.dump`,
+              // Two schedulers that don't spin: several of them share a small machine. Erlang's own port on loopback.
+              RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}',
+            },
+          },
+        ]
+      },
+    },
+  },
+
+  kafka: {
+    title: 'Kafka',
+    image: 'apache/kafka:4.1.0',
+    ports: [{ name: 'kafka', variable: 'KAFKA_PORT', port: 9092 }],
+    url: (port) => `kafka://127.0.0.1:${port}`,
+    // ApiVersions, version 0, from a client without a name; the answer repeats the correlation id 1.
+    answers: greeting('\0\0\0\x0a\0\x12\0\0\0\0\0\x01\xff\xff', (heard) => heard.startsWith('\0\0\0\x01', 4)),
+    startLimitMs: 60_000,
+    compose: {
+      comment: 'Clients reconnect to the advertised address, so it must be the port as seen from outside.',
+      environment: {
+        KAFKA_NODE_ID: 1,
+        KAFKA_PROCESS_ROLES: 'broker,controller',
+        KAFKA_CONTROLLER_QUORUM_VOTERS: '1@kafka:9093',
+        KAFKA_CONTROLLER_LISTENER_NAMES: 'CONTROLLER',
+        KAFKA_INTER_BROKER_LISTENER_NAME: 'INTERNAL',
+        KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: 'HOST:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT',
+        KAFKA_LISTENERS: 'HOST://:${KAFKA_PORT:-9092},INTERNAL://:29092,CONTROLLER://:9093',
+        KAFKA_ADVERTISED_LISTENERS: 'HOST://127.0.0.1:${KAFKA_PORT:-9092},INTERNAL://kafka:29092',
+        KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: 1,
+        KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR: 1,
+        KAFKA_TRANSACTION_STATE_LOG_MIN_ISR: 1,
+        KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR: 1,
+        KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR: 1,
+        KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS: 0,
+      },
+      healthcheck: {
+        test: ['CMD', '/opt/kafka/bin/kafka-broker-api-versions.sh', '--bootstrap-server', 'kafka:29092'],
+        ...slow,
+      },
+    },
+  },
+
+  sqs: {
+    title: 'SQS (ElasticMQ)',
+    image: 'softwaremill/elasticmq:1.6.14',
+    ports: [{ name: 'sqs', variable: 'SQS_PORT', port: 9324, inside: 9324 }],
+    url: (port) => `sqs://127.0.0.1:${port}`,
+    answers: http,
+    startLimitMs: 60_000,
+    compose: {
+      healthcheck: {
+        test: [
+          'CMD-SHELL',
+          'wget -q -O /dev/null http://127.0.0.1:9324/health || curl -fsS http://127.0.0.1:9324/health',
+        ],
+        ...quick,
+      },
+    },
+  },
+
+  registry: {
+    title: 'Schema registry (Apicurio)',
+    image: 'apicurio/apicurio-registry:3.3.3',
+    ports: [{ name: 'http', variable: 'REGISTRY_PORT', port: 8081, inside: 8080 }],
+    url: (port) => `http://127.0.0.1:${port}/apis/ccompat/v7`,
+    answers: http,
+    startLimitMs: 90_000,
+    compose: {
+      comment: "Confluent's API is under /apis/ccompat/v7.",
+      healthcheck: { test: ['CMD-SHELL', 'curl -fsS http://127.0.0.1:8080/apis/ccompat/v7/subjects'], ...slow },
+    },
+  },
+
+  postgres: {
+    title: 'PostgreSQL',
+    image: 'postgres:16',
+    ports: [{ name: 'postgres', variable: 'POSTGRES_PORT', port: 5432, inside: 5432 }],
+    url: (port) =>
+      `postgres://${POSTGRES.POSTGRES_USER}:${POSTGRES.POSTGRES_PASSWORD}@127.0.0.1:${port}/${POSTGRES.POSTGRES_DB}`,
+    // An SSLRequest, which it answers with one letter.
+    answers: greeting('\0\0\0\x08\x04\xd2\x16\x2f', (heard) => /^[SN]/.test(heard)),
+    startLimitMs: 60_000,
+    compose: {
+      environment: POSTGRES,
+      healthcheck: { test: ['CMD', 'pg_isready', '-h', '127.0.0.1', '-U', POSTGRES.POSTGRES_USER], ...quick },
+    },
+  },
+}
+
+export const brokerNames: readonly BrokerName[] = Object.keys(services).filter(isBroker)
+
+export function isBroker(name: string): name is BrokerName {
+  return Object.hasOwn(services, name)
+}
+
+function lines(...all: readonly string[]): string {
+  return `${all.join('\n')}\n`
+}
