@@ -67,7 +67,7 @@ export const mutations = [
   {
     promise: 'a message that kills its process ends in the dead letters',
     of: 'core',
-    find: 'count - unrun.of(flight.delivery) > deliveryLimit',
+    find: 'unrun.exceeds(flight.delivery, deliveryLimit)',
     replace: 'false',
     only: '5m',
   },

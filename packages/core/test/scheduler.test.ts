@@ -135,3 +135,64 @@ test('a closed gate starts nothing; what runs may end', () => {
   scheduler.gate(true)
   expect(started).toEqual([one, two])
 })
+
+describe('what may be killing its process', () => {
+  const suspect = (key?: string): Flight => Object.assign(flight(key), { suspect: true })
+  test('runs alone, before anything else', () => {
+    const { started, scheduler, finish } = rig(3)
+    const [a, b, one, two] = [flight(), flight(), suspect(), suspect()]
+    scheduler.add(a)
+    scheduler.add(one)
+    scheduler.add(two)
+    scheduler.add(b)
+    // It waits for what runs already, and nothing starts meanwhile.
+    expect([started, scheduler.suspects]).toEqual([[a], 2])
+    finish(a)
+    expect([started.length, scheduler.running, scheduler.suspects]).toEqual([2, 1, 1])
+    finish(started[1] as Flight)
+    expect([started.length, scheduler.running, scheduler.suspects]).toEqual([3, 1, 0])
+    expect(new Set(started.slice(1))).toEqual(new Set([one, two]))
+    expect(started).not.toContain(b)
+    finish(started[2] as Flight)
+    expect(started.at(-1)).toBe(b)
+  })
+  test('starts in an order that nobody can foretell, so that others get done before it', () => {
+    const firsts = new Set<number>()
+    for (let round = 0; round < 200; round++) {
+      const { started, scheduler } = rig(3)
+      const all = [suspect(), suspect(), suspect(), suspect()]
+      scheduler.gate(false)
+      for (const one of all) scheduler.add(one)
+      scheduler.gate(true)
+      expect(started.length).toBe(1)
+      firsts.add(all.indexOf(started[0] as Flight))
+    }
+    expect(firsts).toEqual(new Set([0, 1, 2, 3]))
+  })
+  test('keeps the order of its key, and its key', () => {
+    const { started, scheduler, finish } = rig(3)
+    const [a1, a2, a3] = [suspect('a'), flight('a'), suspect('a')]
+    for (const one of [a1, a2, a3]) scheduler.add(one)
+    for (const one of [a1, a2, a3]) {
+      expect(started.at(-1)).toBe(one)
+      finish(one)
+    }
+  })
+  test('one that waits for its next attempt lets the others go on, and runs alone again', () => {
+    const { started, scheduler, finish } = rig(3)
+    const [one, other, later] = [suspect(), flight(), flight()]
+    scheduler.add(one)
+    scheduler.add(other)
+    to(one, 'wait')
+    scheduler.leaveSlot()
+    expect(started).toEqual([one, other])
+    to(one, 'requeue')
+    scheduler.resume(one)
+    scheduler.add(later)
+    expect(started).toEqual([one, other])
+    finish(other)
+    expect(started).toEqual([one, other, one])
+    finish(one)
+    expect(started.at(-1)).toBe(later)
+  })
+})

@@ -195,9 +195,8 @@ export function createAttempt(options: AttemptOptions): Attempt {
     decode,
     handle,
     run(flight, conclude) {
-      const { count } = flight.delivery
-      if (count !== null && count > deliveryLimit && count - unrun.of(flight.delivery) > deliveryLimit) {
-        const text = `The broker handed the message out ${count} times: it may be killing its process.`
+      if (unrun.exceeds(flight.delivery, deliveryLimit)) {
+        const text = `The broker handed the message out ${flight.delivery.count} times: it may be killing its process.`
         const error = new PolybusError('LEASE_LOST', text)
         return conclude(flight, { kind: 'refused', reason: 'delivery-limit', error })
       }

@@ -46,6 +46,8 @@ export interface Flight extends Due {
   readonly bytes: number
   state: FlightState
   keyQueue: KeyQueue | undefined
+  /** The broker has handed it out so often that it may be what kills the process: it runs alone. */
+  suspect: boolean
   /** The next one of its key. */
   nextOfKey: Flight | undefined
   /** Its places in the list of what its feed has delivered. */
@@ -96,6 +98,7 @@ export function createFlight(
     bytes,
     state: 'queued',
     keyQueue: undefined,
+    suspect: false,
     nextOfKey: undefined,
     held: false,
     heldPrevious: undefined,

@@ -33,6 +33,8 @@ export interface RunOptions {
   readonly delayMs: (delayMs: number) => number
 }
 
+/** So many hand-overs above the attempts are nothing to worry about yet: cut connections, deploys. */
+const SUSPECT_AFTER = 2
 const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024
 
 export function runConsumer(definition: ConsumerDefinition, options: RunOptions): RunningSubscription {
@@ -113,6 +115,7 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
       unrun,
     }),
     unrun,
+    suspectAfter: capabilities.crashGuard === null ? Infinity : mostAttempts(retry) + SUSPECT_AFTER,
     overdue: () => timeouts.overdue,
     storeTrouble: () => storeTrouble,
     link: options.link,

@@ -1,4 +1,4 @@
-// Who runs next: one at a time of a key, `concurrency` in all, first come first served.
+// Who runs next: one at a time of a key, `concurrency` in all, first come first served; what may be killing its process, alone.
 import { createBacklog } from '../backlog.ts'
 import type { Flight, KeyQueue } from './flight.ts'
 
@@ -15,6 +15,8 @@ export interface Scheduler {
   gate(open: boolean): void
   readonly running: number
   readonly ready: number
+  /** Those that wait to run alone. */
+  readonly suspects: number
 }
 
 /** So many keys are kept although nothing of them is here: to make a key's queue anew for each message costs more. */
@@ -22,24 +24,46 @@ const IDLE_KEYS = 1024
 
 export function createScheduler(concurrency: number, start: (flight: Flight) => void): Scheduler {
   const ready = createBacklog<Flight>()
+  const suspects: Flight[] = []
   const keys = new Map<string, KeyQueue>()
   let running = 0
   let open = true
   let pumping = false
+  /** A suspect runs. */
+  let alone = false
 
+  const enqueue = (flight: Flight): void => {
+    if (flight.suspect) suspects.push(flight)
+    else ready.push(flight)
+  }
+  /**
+   * If one of the suspects kills the process, all of them are handed out again, and counted once more. In any order but a fixed
+   * one each time some get done before it, so that it is alone in the end. The last one takes the place of the one that is taken.
+   */
+  const next = (): Flight | undefined => {
+    if (suspects.length === 0 && !alone) return ready.shift()
+    if (running > 0) return undefined
+    const index = Math.floor(Math.random() * suspects.length)
+    const last = suspects.pop()
+    const flight = suspects[index]
+    if (!flight || !last) return last
+    suspects[index] = last
+    return flight
+  }
   const pump = (): void => {
     // A handler that ends at once comes back here: the loop below goes on, not a deeper call.
     if (pumping) return
     pumping = true
     try {
       while (open && running < concurrency) {
-        const flight = ready.shift()
+        const flight = next()
         if (!flight) break
         if (flight.state !== 'queued') {
           leaveKey(flight)
           continue
         }
         running++
+        alone = flight.suspect
         start(flight)
       }
     } finally {
@@ -59,7 +83,7 @@ export function createScheduler(concurrency: number, start: (flight: Flight) => 
     if (keyQueue?.first !== flight) return
     flight.nextOfKey = undefined
     keyQueue.first = next
-    if (next) return ready.push(next)
+    if (next) return enqueue(next)
     keyQueue.last = undefined
     if (keys.size > IDLE_KEYS) keys.delete(keyQueue.key)
   }
@@ -78,15 +102,15 @@ export function createScheduler(concurrency: number, start: (flight: Flight) => 
         }
         queue.first = flight
       }
-      ready.push(flight)
+      enqueue(flight)
       pump()
     },
     resume(flight) {
-      ready.push(flight)
+      enqueue(flight)
       pump()
     },
     leaveSlot() {
-      running--
+      if (--running === 0) alone = false
       pump()
     },
     leaveKey(flight) {
@@ -102,6 +126,9 @@ export function createScheduler(concurrency: number, start: (flight: Flight) => 
     },
     get ready() {
       return ready.size
+    },
+    get suspects() {
+      return suspects.length
     },
   }
 }

@@ -29,6 +29,8 @@ export interface SubscriptionOptions {
   readonly policy: DecidePolicy
   readonly attempt: Attempt
   readonly unrun: Unrun
+  /** Hand-overs after which a message runs alone. */
+  readonly suspectAfter: number
   /** Handlers past their time-out that still run. */
   readonly overdue: () => number
   /** Why the idempotency store could not be written, while it can't. */
@@ -82,6 +84,8 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
   const inFlight = (): number => loop.flights?.size ?? 0
   const places = (): number => {
     if (paused || gateTimer !== undefined || (loop.flights?.bytes ?? 0) >= maxBytes) return 0
+    // What is taken now would be counted once more if one of them kills the process.
+    if (scheduler.suspects > 0) return 0
     return Math.min(maxInFlight - inFlight(), ahead === Infinity ? Infinity : ahead - notWaiting())
   }
   const notWaiting = (): number => {
@@ -124,6 +128,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     const flight = flights.accept(delivery, keyOf(delivery), bytes, progress, atMs)
     flight.ended = ended
     if (flight.state !== 'queued') return
+    flight.suspect = options.unrun.exceeds(delivery, options.suspectAfter)
     if (isStopping()) outcomes.giveBack(flight)
     else if (progress.delayMs > 0) outcomes.delayFurther(flight)
     else scheduler.add(flight)

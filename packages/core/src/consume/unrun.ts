@@ -4,8 +4,8 @@ import type { Delivery } from '../adapter.ts'
 export interface Unrun {
   /** The delivery was lost before its handler started. */
   note(delivery: Delivery): void
-  /** How often that happened to this message. */
-  of(delivery: Delivery): number
+  /** Whether the broker has handed it out more than `limit` times, those left out that came to nothing. */
+  exceeds(delivery: Delivery, limit: number): boolean
 }
 
 /** The oldest go first: they then count as the broker counts them. */
@@ -23,6 +23,7 @@ export function createUnrun(): Unrun {
       if (counts.size <= MAX) return
       for (const oldest of counts.keys()) return void counts.delete(oldest)
     },
-    of: (delivery) => counts.get(idOf(delivery)) ?? 0,
+    exceeds: (delivery, limit) =>
+      delivery.count !== null && delivery.count > limit && delivery.count - (counts.get(idOf(delivery)) ?? 0) > limit,
   }
 }
