@@ -310,4 +310,11 @@ export const mutations = [
     replace: '',
     only: '16b',
   },
+  {
+    promise: 'a bus that is idle notices that its connection is gone',
+    of: 'core',
+    find: 'else broken(error, next);',
+    replace: 'else ;',
+    only: '17f',
+  },
 ]

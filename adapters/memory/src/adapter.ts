@@ -101,13 +101,17 @@ export function memory(options?: string | MemoryOptions): MemoryAdapter {
     connect(call: ConnectCall) {
       if (over) return Promise.reject(over)
       // A round trip: a connection that is only half open must not pass.
-      if (connection && !connection.dead) return through(broker, connection, call, () => undefined)
+      if (connection && !connection.dead) {
+        connection.onLost = call.onLost
+        return through(broker, connection, call, () => undefined)
+      }
       const refused = refusesConnection(broker)
       if (refused) return Promise.reject(refused)
       namespace = call.namespace
       mayCreate = call.topology === 'create'
       lastChannel = undefined
       const made = connect(broker)
+      made.onLost = call.onLost
       connection = made
       return through(broker, made, call, () => undefined)
     },

@@ -53,7 +53,7 @@ export function through<T>(broker: Broker, connection: Connection, call: Call, r
 }
 
 export function connect(broker: Broker): Connection {
-  const connection: Connection = { dead: undefined, members: new Set(), waiting: new Set() }
+  const connection: Connection = { dead: undefined, members: new Set(), waiting: new Set(), onLost: undefined }
   broker.faults.connections.add(connection)
   return connection
 }
@@ -75,4 +75,5 @@ export function end(broker: Broker, connection: Connection, error: PolybusError,
   }
   connection.members.clear()
   for (const die of connection.waiting) die(error)
+  if (!crashed) connection.onLost?.(error)
 }

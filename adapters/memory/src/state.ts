@@ -226,4 +226,6 @@ export interface Connection {
   readonly members: Set<Member>
   /** Calls that wait: told when the connection dies. */
   readonly waiting: Set<(error: PolybusError) => void>
+  /** Core's, to be told that it is dead. */
+  onLost: ((error: PolybusError) => void) | undefined
 }

@@ -22,6 +22,8 @@ export interface ConnectCall extends Call {
   readonly service: string
   /** `verify` and `none`: nothing may be created, by `subscribe` neither. */
   readonly topology: 'create' | 'verify' | 'none'
+  /** For an adapter that notices unasked that this connection is gone: a bus that is idle would not, and its health would be wrong. */
+  readonly onLost?: (error: PolybusError) => void
 }
 
 /** A channel as adapters know it. */

@@ -259,13 +259,17 @@ export async function createBus(
     },
     deadLetters: (channel, group) => {
       checkName(group, 'group')
-      return createAdmin({ adapter, clock, publisher, ensure: ensureSoon, log }, definitionOf(channel), group) as never
+      return createAdmin(
+        { adapter, clock, publisher, ask: supervisor.ask, ensure: ensureSoon, log },
+        definitionOf(channel),
+        group,
+      ) as never
     },
     async stats(channel, group): Promise<Stats> {
       const definition = await known(channel, group)
       const { stats } = adapter
       if (!stats) return { backlog: null, inFlight: null, oldestAgeMs: null, deadLetters: null }
-      return within(clock, STATS_MS, (signal) => stats.read(definition.spec, group, { signal }))
+      return supervisor.ask(STATS_MS, (signal) => stats.read(definition.spec, group, { signal }), { again: true })
     },
     async rewind(channel, group, given) {
       const definition = await known(channel, group)
@@ -291,7 +295,8 @@ export async function createBus(
           )
         await consuming.store?.forget?.(groupPrefix(definition.spec.name, group))
       }
-      await within(clock, STATS_MS, (signal) => rewind.rewind(definition.spec, group, target, { signal }))
+      const move = (signal: AbortSignal): Promise<void> => rewind.rewind(definition.spec, group, target, { signal })
+      await supervisor.ask(STATS_MS, move, { again: true })
     },
     health(): Health {
       const reasons = closed

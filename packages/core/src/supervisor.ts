@@ -23,11 +23,21 @@ export interface Supervisor {
   connect(): Promise<void>
   up(signal: AbortSignal): Promise<number | undefined>
   broken(error: PolybusError, generation: number): void
+  /**
+   * For calls that only look: each waits for the connection, and tells when it finds that gone, because nobody else may.
+   * `again`: tried until it is answered or the time is over.
+   */
+  ask<T>(limitMs: number, run: (signal: AbortSignal) => Promise<T>, options?: AskOptions): Promise<T>
   /** Topology, capabilities and hazards of a channel: at its first use, and after each reconnect. */
   ensure(channel: ChannelDefinition): MaybePromise<Capabilities>
   reasons(): readonly { readonly down: boolean; readonly text: string }[]
   readonly generation: number
   close(): Promise<void>
+}
+
+export interface AskOptions {
+  readonly again?: boolean
+  readonly signal?: AbortSignal | undefined
 }
 
 interface ChannelState {
@@ -50,6 +60,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   let state: 'connecting' | 'up' | 'down' | 'closed' = 'connecting'
   let generation = 0
   let lastError: PolybusError | undefined
+  /** The connection is gone again before its channels are set up. */
+  let lostEarly: PolybusError | undefined
   const waiters = new Set<() => void>()
 
   const call = <T>(ms: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> =>
@@ -68,8 +80,18 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     lastError = undefined
     wakeAll()
     options.onUp(true)
+    if (lostEarly) broken(lostEarly, generation)
   }
 
+  const dial = (signal: AbortSignal): Promise<void> => {
+    const next = generation + 1
+    lostEarly = undefined
+    const onLost = (error: PolybusError): void => {
+      if (generation < next) lostEarly = error
+      else broken(error, next)
+    }
+    return adapter.connect({ ...options.call, signal, onLost })
+  }
   const connect = async (): Promise<void> => {
     const deadline = clock.now() + options.connectTimeoutMs
     for (let failures = 0; ; failures++) {
@@ -81,7 +103,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
             `${adapter.name} could not be reached within ${options.connectTimeoutMs} ms.${lastError ? ` Last: ${lastError.message}` : ''}`,
             { cause: lastError },
           )
-        await call(left, (signal) => adapter.connect({ ...options.call, signal }))
+        await call(left, dial)
         return rise()
       } catch (error) {
         lastError = asPolybusError(error, 'CONNECTION_FAILED')
@@ -96,7 +118,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     for (let failures = 0; !closing.signal.aborted; failures++) {
       await sleep(clock, backoffMs(failures), closing.signal)
       try {
-        await call(ATTEMPT_MS, (signal) => adapter.connect({ ...options.call, signal }))
+        await call(ATTEMPT_MS, dial)
         break
       } catch (error) {
         lastError = asPolybusError(error, 'CONNECTION_FAILED')
@@ -192,6 +214,27 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     recover().catch((cause: unknown) => log.error({ err: describeError(cause) }, 'a bug in Polybus: recovering failed'))
   }
 
+  const ask: Supervisor['ask'] = (limitMs, run, { again = false, signal } = {}) =>
+    within(
+      clock,
+      limitMs,
+      async (limit) => {
+        for (let failures = 1; ; failures++) {
+          const at = await up(limit)
+          if (at === undefined) throw limit.aborted ? limit.reason : new PolybusError('CLOSED', 'The bus is closed.')
+          try {
+            return await run(limit)
+          } catch (error) {
+            if (!PolybusError.is(error, 'CONNECTION_FAILED') || !error.retryable || limit.aborted) throw error
+            broken(error, at)
+            if (!again) throw error
+            await sleep(clock, backoffMs(failures), limit)
+          }
+        }
+      },
+      signal,
+    )
+
   /** Tried until it is there, or can't be: who waits for it has a deadline of his own. */
   const first = async (channel: ChannelDefinition, known: ChannelState): Promise<Capabilities> => {
     try {
@@ -229,6 +272,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     connect,
     up,
     broken,
+    ask,
     ensure,
     reasons() {
       const reasons: { down: boolean; text: string }[] = []

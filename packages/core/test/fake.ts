@@ -4,6 +4,7 @@ import type {
   Call,
   Capabilities,
   ChannelSpec,
+  ConnectCall,
   Delivery,
   Feed,
   Outgoing,
@@ -180,7 +181,7 @@ export interface FakeAdapter extends Adapter {
   readonly feeds: FakeFeed[]
   readonly sent: Outgoing[]
   readonly connects: number
-  onConnect: (call: Call) => Promise<void>
+  onConnect: (call: ConnectCall) => Promise<void>
   onSend: (batch: readonly Outgoing[], call: Call) => Promise<readonly Result<Receipt>[]>
   onSubscribe: (source: Source, call: Call) => Promise<void>
   onSettle: (batch: readonly Settlement[]) => Promise<readonly Result<void>[]>

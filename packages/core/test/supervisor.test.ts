@@ -205,6 +205,62 @@ describe('channels', () => {
   })
 })
 
+describe('who only looks', () => {
+  test('finds out that the connection is gone, and is answered over the next one', async () => {
+    const { time, supervisor, reconnects } = rig()
+    await supervisor.connect()
+    const asked: number[] = []
+    const answer = watch(
+      supervisor.ask(
+        10_000,
+        () => {
+          asked.push(supervisor.generation)
+          return supervisor.generation === 1 ? Promise.reject(down) : Promise.resolve('seen')
+        },
+        { again: true },
+      ),
+    )
+    await time.advance(1000)
+    expect([answer.value, asked, reconnects]).toEqual(['seen', [1, 2], ['CONNECTION_FAILED']])
+  })
+  test('is told at once where the call cannot be repeated, and by its deadline where there is no connection', async () => {
+    const { time, adapter, supervisor } = rig()
+    await supervisor.connect()
+    adapter.onConnect = () => new Promise(() => {})
+    const once = watch(supervisor.ask(10_000, () => Promise.reject(down)))
+    await time.quiet()
+    expect([once.error?.code, supervisor.reasons()]).toMatchObject(['CONNECTION_FAILED', [{ down: true }]])
+    const late = watch(supervisor.ask(10_000, () => Promise.resolve(1), { again: true }))
+    await time.advance(9999)
+    expect(late.state).toBe('open')
+    await time.advance(1)
+    expect(late.error?.code).toBe('CONNECTION_FAILED')
+  })
+  test('gets what the broker refuses as it is', async () => {
+    const { supervisor, reconnects } = rig()
+    await supervisor.connect()
+    const refused = supervisor.ask(10_000, () => Promise.reject(new PolybusError('UNKNOWN_GROUP')), { again: true })
+    expect([await codeOf(refused), reconnects]).toEqual(['UNKNOWN_GROUP', []])
+  })
+})
+
+test('an adapter that says that its connection is gone is heard, also before the channels are set up', async () => {
+  const { time, adapter, supervisor, reconnects } = rig()
+  const tellers: ((error: PolybusError) => void)[] = []
+  adapter.onConnect = ({ onLost }) => {
+    if (onLost) tellers.push(onLost)
+    if (tellers.length === 1) onLost?.(down)
+    return Promise.resolve()
+  }
+  await supervisor.connect()
+  await time.advance(1000)
+  expect([reconnects.length, supervisor.generation]).toEqual([1, 2])
+  tellers[0]?.(down)
+  expect(supervisor.reasons()).toEqual([])
+  tellers[1]?.(down)
+  expect(supervisor.reasons()).toMatchObject([{ down: true }])
+})
+
 test('close ends what waits, and does not wait for ever for the adapter', async () => {
   const time = manual()
   const adapter = { ...fakeAdapter(time.clock), close: () => new Promise<void>(() => {}) }

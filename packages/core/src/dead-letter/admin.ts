@@ -10,7 +10,7 @@ import { describeError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
 import { checkKeys, invalid, optionalFunction } from '../options.ts'
 import type { Publisher } from '../publish/publisher.ts'
-import { within } from '../within.ts'
+import type { Supervisor } from '../supervisor.ts'
 import { matches, readLetter, replayed } from './letter.ts'
 import { show } from '../duration.ts'
 
@@ -18,6 +18,7 @@ export interface AdminOptions {
   readonly adapter: Adapter
   readonly clock: Clock
   readonly publisher: Publisher
+  readonly ask: Supervisor['ask']
   readonly ensure: (channel: ChannelDefinition) => MaybePromise<Capabilities>
   readonly log: Logger
 }
@@ -38,7 +39,7 @@ export function createAdmin(
 
   /** A silent broker must not hang who looks. */
   const call = <T>(run: (signal: AbortSignal) => Promise<T>, signal: AbortSignal = never): Promise<T> =>
-    within(clock, CALL_MS, run, signal)
+    options.ask(CALL_MS, run, { signal })
   const end = (session: BrowseSession): Promise<void> => call(() => session.close())
   const open = async (signal: AbortSignal): Promise<BrowseSession> => {
     const capabilities = await options.ensure(channel)
@@ -48,7 +49,7 @@ export function createAdmin(
         `${adapter.name} cannot show the dead letters of '${name}/${group}'. Nearest: the broker's own tools.`,
       )
     const { browse } = adapter
-    return call((limit) => browse.open(channel.spec, group, { signal: limit }), signal)
+    return options.ask(CALL_MS, (limit) => browse.open(channel.spec, group, { signal: limit }), { again: true, signal })
   }
   const check = (selection: Selection, where: string): void => {
     checkKeys(selection, SELECTION, where)

@@ -176,4 +176,30 @@ export const cases: readonly Case[] = [
       await env.handled(flow, 'work')
     },
   },
+  {
+    id: '17f',
+    title: 'a bus that is idle notices that its connection is gone: health says so, and it is back by itself',
+    tier: 'fault',
+    needs: faults('down', 'up'),
+    async run(env) {
+      const flow = env.channel()
+      const bus = await env.bus()
+      await env.publish(bus, flow, env.item())
+      await env.faults.down?.()
+      await env.waitFor(
+        () => bus.health().status === 'down',
+        () => `health to be down: ${JSON.stringify(bus.health())}`,
+      )
+      await env.faults.up?.()
+      await env.waitFor(
+        () => bus.health().status !== 'down',
+        () => `health to be up again: ${JSON.stringify(bus.health())}`,
+      )
+      // Whoever looks finds the new connection.
+      const { deadLetters } = await bus.stats(flow, 'work')
+      if (env.plain.stats.deadLetters !== null) assert.equal(deadLetters, 0)
+      await bus.start(env.consumer(flow, 'work'))
+      await env.handled(flow, 'work')
+    },
+  },
 ]
