@@ -174,6 +174,7 @@ describe('an attempt', () => {
     let runs = 0
     await r.bus.subscribe(plain, 'g', { retry: three, handler: () => void runs++ })
     await r.deliver({ ...message(1), count: 13 }, { ...message(2), count: 14 })
+    await r.time.advance(250)
     expect([runs, r.settled().sort()]).toEqual([1, ['1 ack', '2 dead-letter']])
   })
   test('a hand-over that was lost before its handler started killed nobody, however often the broker counts it', async () => {
@@ -201,6 +202,39 @@ describe('an attempt', () => {
       [message(1).message.id, message(2).message.id],
       ['1 ack', '2 ack', '3 dead-letter'],
     ])
+  })
+  test('what was handed out too often runs alone, each when the one before is settled, and nothing is fetched meanwhile', async () => {
+    const r = await busRig({ crashGuard: 10 })
+    const gates: { resolve(value?: unknown): void }[] = []
+    await r.bus.subscribe(plain, 'g', {
+      retry: false,
+      async handler() {
+        const gate = deferred()
+        gates.push(gate)
+        await gate.promise
+      },
+    })
+    const settlement = deferred()
+    r.adapter.onSettle = (batch) => settlement.promise.then(() => batch.map(() => ok))
+    for (const n of [1, 2, 3]) await r.deliver({ ...message(n), count: 4 })
+    await r.deliver(message(4))
+    expect(gates.length).toBe(0)
+    await r.time.advance(250)
+    expect(gates.length).toBe(1)
+    gates[0]?.resolve()
+    await r.time.quiet()
+    expect(gates.length).toBe(1)
+    settlement.resolve(undefined)
+    await r.time.quiet()
+    expect(gates.length).toBe(2)
+    gates[1]?.resolve()
+    await r.time.quiet()
+    gates[2]?.resolve()
+    await r.time.quiet()
+    expect(gates.length).toBe(4)
+    gates[3]?.resolve()
+    await r.time.quiet()
+    expect(r.settled().length).toBe(4)
   })
   test('a foreign message without an id gets one that is frozen into its copies', async () => {
     const r = await busRig()

@@ -10,12 +10,16 @@ const to = (one: Flight, ...events: Parameters<typeof transition>[1][]): void =>
   for (const event of events) one.state = transition(one.state, event) ?? one.state
 }
 
-function rig(concurrency: number) {
+function rig(concurrency: number, calm?: () => boolean) {
   const started: Flight[] = []
-  const scheduler = createScheduler(concurrency, (one) => {
-    to(one, 'start')
-    started.push(one)
-  })
+  const scheduler = createScheduler(
+    concurrency,
+    (one) => {
+      to(one, 'start')
+      started.push(one)
+    },
+    calm && { calm },
+  )
   const finish = (one: Flight): void => {
     to(one, 'settle')
     scheduler.leaveKey(one)
@@ -168,6 +172,19 @@ describe('what may be killing its process', () => {
       firsts.add(all.indexOf(started[0] as Flight))
     }
     expect(firsts).toEqual(new Set([0, 1, 2, 3]))
+  })
+  test('waits until nothing else is on its way, and holds the others until then', () => {
+    let calm = false
+    const { started, scheduler, finish } = rig(3, () => calm)
+    const [one, other] = [suspect(), flight()]
+    scheduler.add(one)
+    scheduler.add(other)
+    expect(started).toEqual([])
+    calm = true
+    scheduler.wake()
+    expect(started).toEqual([one])
+    finish(one)
+    expect(started).toEqual([one, other])
   })
   test('keeps the order of its key, and its key', () => {
     const { started, scheduler, finish } = rig(3)

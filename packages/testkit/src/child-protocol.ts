@@ -22,6 +22,8 @@ export type ChildRole =
       readonly stuckAfter: number
       /** Default: core's. */
       readonly attempts?: number
+      /** The message whose handler kills the process. */
+      readonly killer?: string
     }
 export type ChildTask = Common & ChildRole
 
@@ -42,11 +44,13 @@ export interface Child {
   readonly resolved: number
   /** What it told last; undefined before it has subscribed. */
   readonly lanes: readonly string[] | null | undefined
+  /** The exit code or the signal's name, once it has ended by itself or was killed. */
+  readonly over: string | undefined
   /** Resolves with the exit code or the signal's name. */
   kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<string>
 }
 
-/** Starts a member in a process of its own; the ledger gets what it does. Resolves when it is ready. */
+/** Starts a member in a process of its own; the ledger gets what it does. Resolves when it is ready, or when its killer was quicker. */
 export async function startChild(
   env: Env,
   flow: ItemChannel,
@@ -119,7 +123,8 @@ export async function startChild(
     `the process '${label}' to be ready`,
     Math.max(30_000, env.timing.patienceMs),
   )
-  if (!state.ready) throw new Error(`The process '${label}' ended with ${over} before it was ready.`)
+  const killed = role.role === 'consume' && role.killer !== undefined && over === 'SIGKILL'
+  if (!state.ready && !killed) throw new Error(`The process '${label}' ended with ${over} before it was ready.`)
   return {
     get started() {
       return state.started
@@ -129,6 +134,9 @@ export async function startChild(
     },
     get lanes() {
       return state.lanes
+    },
+    get over() {
+      return over
     },
     kill(signal) {
       process.kill(signal)

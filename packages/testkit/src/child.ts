@@ -51,6 +51,7 @@ async function main(task: ChildTask): Promise<void> {
       async handler(item, { message, attempt }) {
         const run = ++runs
         tell({ kind: 'started', run, id: message.id, attempt })
+        if (item.id === task.killer) process.kill(process.pid, 'SIGKILL')
         // The victim of a kill gets stuck after some messages, so that it dies in the middle of handlers.
         if (run > task.stuckAfter) await new Promise<never>(() => {})
         const done = new Promise<void>((resolve) => recorded.set(run, resolve))

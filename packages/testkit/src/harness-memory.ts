@@ -54,6 +54,9 @@ export function faults(namespace: string): Faults {
     down: () => broker().down(),
     up: () => broker().up(),
     cut: () => broker().cut(),
+    // It lives in this process, so its death is told apart by nothing.
+    kill: () => broker().down(),
+    restart: () => broker().up(),
     pause: () => broker().pause(),
     resume: () => broker().resume(),
     crash(adapter) {

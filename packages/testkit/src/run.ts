@@ -230,7 +230,8 @@ async function allSettled(env: CaseEnv): Promise<void> {
     let last = ''
     await env.waitFor(
       async () => {
-        const read = await stats.read(known['~definition'].spec, group, env.call)
+        const read = await stats.read(known['~definition'].spec, group, env.call).catch(unlessAbsent)
+        if (!read) return true
         last = JSON.stringify(read)
         return !read.backlog && !read.inFlight
       },
@@ -238,6 +239,12 @@ async function allSettled(env: CaseEnv): Promise<void> {
       env.timing.leaseMs + env.timing.patienceMs,
     )
   }
+}
+
+/** A group that the case deleted, or that never came to be. */
+function unlessAbsent(error: unknown): undefined {
+  if (PolybusError.is(error, 'UNKNOWN_GROUP') || PolybusError.is(error, 'TOPOLOGY_MISSING')) return undefined
+  throw error
 }
 
 async function deadLetterIds(
@@ -249,11 +256,7 @@ async function deadLetterIds(
   const known = env.channels.get(channel)
   const ids = new Set<string>()
   if (!known || !adapter.browse) return ids
-  const session = await adapter.browse.open(known['~definition'].spec, group, env.call).catch((error: unknown) => {
-    // A group that the case deleted, or that never came to be.
-    if (PolybusError.is(error, 'UNKNOWN_GROUP') || PolybusError.is(error, 'TOPOLOGY_MISSING')) return undefined
-    throw error
-  })
+  const session = await adapter.browse.open(known['~definition'].spec, group, env.call).catch(unlessAbsent)
   if (!session) return ids
   try {
     for (;;) {

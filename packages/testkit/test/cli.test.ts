@@ -45,6 +45,17 @@ test('options that make no sense end with 2, and say what is expected', async ()
 test('--help tells every option', async () => {
   const { code, out } = await run('--help')
   expect(code).toBe(0)
-  for (const option of ['adapter', 'harness', 'only', 'tier', 'size', 'without', 'progress', 'json', 'bail', 'parallel'])
+  for (const option of [
+    'adapter',
+    'harness',
+    'only',
+    'tier',
+    'size',
+    'without',
+    'progress',
+    'json',
+    'bail',
+    'parallel',
+  ])
     expect(out).toContain(`--${option}`)
 })

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { systemClock } from '@polybus/core'
+import { memory } from '@polybus/memory'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type FaultProxy, faultProxy, type FaultProxyOptions, namespaceProxies } from '../src/index.ts'
 import { waitFor } from '../src/wait.ts'
@@ -255,4 +256,25 @@ test('doors are made ahead, again and again', async () => {
     await until(() => true, '')
   }
   expect(ports.size).toBe(40)
+})
+
+test('the faults of a namespace: crash cuts off one adapter, also by what the suite wraps around it', async () => {
+  const own = namespaceProxies(() => Promise.resolve(target))
+  await own.prepare('a')
+  const addresses: { host: string; port: number }[] = []
+  const [first, second] = [1, 2].map(() =>
+    own.open('a', (address) => {
+      addresses.push(address)
+      return memory()
+    }),
+  )
+  const [one, two] = await Promise.all(addresses.map((address) => client(address)))
+  await own.faults('a').crash(Object.create(Object.create(first!)) as typeof first & {})
+  await until(() => one!.error(), 'the first to be cut off')
+  two!.say('x')
+  await until(() => two!.got() === 'x', 'the second to live')
+  expect(() => own.faults('a').crash(memory())).toThrow(/made by open/)
+  await own.faults('a').crash(second!)
+  await until(() => two!.error(), 'the second to be cut off')
+  await own.close('a')
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { loadHarness, memoryHarness, runCases } from '../src/index.ts'
+import { type Faults, loadHarness, memoryHarness, runCases } from '../src/index.ts'
 
 const lonely = new URL('./lonely-harness.ts', import.meta.url)
 
@@ -41,4 +41,40 @@ test('a case that does not exist and a module that is no harness are errors', as
     loadHarness(new URL('./run.test.ts', import.meta.url).href.replace('run.test', 'nothing')),
   ).rejects.toThrow('nothing.ts')
   await expect(loadHarness('node:path')).rejects.toThrow(/no harness: it must export a text `name`/)
+})
+
+test('a server that a failed case left dead is started again after it', async () => {
+  const harness = await loadHarness(memoryHarness)
+  const calls: string[] = []
+  const faults = (namespace: string): Faults => ({
+    ...harness.faults?.(namespace),
+    kill() {
+      calls.push('kill')
+      throw new Error('it does not die')
+    },
+    restart: () => void calls.push('restart'),
+  })
+  const [result] = await runCases({ ...harness, faults }, { only: ['17e'] })
+  expect(result).toMatchObject({ outcome: 'failed', reason: expect.stringContaining('it does not die') })
+  expect(calls).toEqual(['kill', 'restart'])
+})
+
+test('a harness is asked to prepare each namespace before it opens an adapter, and to clean it up', async () => {
+  const harness = await loadHarness(memoryHarness)
+  const calls: string[] = []
+  const [result] = await runCases(
+    {
+      ...harness,
+      prepare: (namespace) => void calls.push(`prepare ${namespace}`),
+      open(namespace, options) {
+        if (calls.length === 1) calls.push(`open ${namespace}`)
+        return harness.open(namespace, options)
+      },
+      cleanup: (namespace) => void calls.push(`cleanup ${namespace}`),
+    },
+    { only: ['2a'] },
+  )
+  expect(result?.outcome).toBe('passed')
+  expect(calls.map((text) => text.split(' ')[0])).toEqual(['prepare', 'open', 'cleanup'])
+  expect(new Set(calls.map((text) => text.split(' ')[1])).size).toBe(1)
 })

@@ -13,6 +13,8 @@ export interface Scheduler {
   leaveKey(flight: Flight): void
   /** Closed: nothing starts. */
   gate(open: boolean): void
+  /** What {@link SchedulerOptions.calm} says may have changed. */
+  wake(): void
   readonly running: number
   readonly ready: number
   /** Those that wait to run alone. */
@@ -22,7 +24,16 @@ export interface Scheduler {
 /** So many keys are kept although nothing of them is here: to make a key's queue anew for each message costs more. */
 const IDLE_KEYS = 1024
 
-export function createScheduler(concurrency: number, start: (flight: Flight) => void): Scheduler {
+export interface SchedulerOptions {
+  /** Whether a suspect may start: nothing else of this process should be on its way, or would be counted with it. Default: always. */
+  readonly calm?: () => boolean
+}
+
+export function createScheduler(
+  concurrency: number,
+  start: (flight: Flight) => void,
+  { calm = () => true }: SchedulerOptions = {},
+): Scheduler {
   const ready = createBacklog<Flight>()
   const suspects: Flight[] = []
   const keys = new Map<string, KeyQueue>()
@@ -42,7 +53,7 @@ export function createScheduler(concurrency: number, start: (flight: Flight) => 
    */
   const next = (): Flight | undefined => {
     if (suspects.length === 0 && !alone) return ready.shift()
-    if (running > 0) return undefined
+    if (running > 0 || !calm()) return undefined
     const index = Math.floor(Math.random() * suspects.length)
     const last = suspects.pop()
     const flight = suspects[index]
@@ -121,6 +132,7 @@ export function createScheduler(concurrency: number, start: (flight: Flight) => 
       open = next
       if (open) pump()
     },
+    wake: pump,
     get running() {
       return running
     },

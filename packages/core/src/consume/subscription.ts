@@ -54,6 +54,8 @@ export interface RunningSubscription {
 const MESSAGE_OVERHEAD_BYTES = 256
 const SETTLE_AFTER_GRACE_MS = 1000
 const BUG_MS = 1000
+/** Some brokers hand out one by one what came back at once. */
+const GATHER_MS = 250
 /** A few places at a time, so that the next receive is worth its round trip. */
 const REFILL_BELOW = 0.75
 
@@ -71,6 +73,8 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
   let roomWaiter: (() => void) | undefined
   let idleWaiter: (() => void) | undefined
   let gateTimer: Timer | undefined
+  /** Suspects come in. */
+  let gathering: Timer | undefined
   let troubles = 0
   let storeError: PolybusError | undefined
   let stopped: Promise<void> | undefined
@@ -85,7 +89,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
   const places = (): number => {
     if (paused || gateTimer !== undefined || (loop.flights?.bytes ?? 0) >= maxBytes) return 0
     // What is taken now would be counted once more if one of them kills the process.
-    if (scheduler.suspects > 0) return 0
+    if (scheduler.suspects > 0 && gathering === undefined) return 0
     return Math.min(maxInFlight - inFlight(), ahead === Infinity ? Infinity : ahead - notWaiting())
   }
   const notWaiting = (): number => {
@@ -95,6 +99,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
   }
   const hasRoom = (): boolean => places() > 0
   const ended = (): void => {
+    if (scheduler.suspects > 0) scheduler.wake()
     if (roomWaiter && inFlight() <= maxInFlight * REFILL_BELOW && hasRoom()) roomWaiter()
     if (idleWaiter && scheduler.running === 0 && inFlight() === 0) idleWaiter()
   }
@@ -128,10 +133,24 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     const flight = flights.accept(delivery, keyOf(delivery), bytes, progress, atMs)
     flight.ended = ended
     if (flight.state !== 'queued') return
-    flight.suspect = options.unrun.exceeds(delivery, options.suspectAfter)
+    if (options.unrun.exceeds(delivery, options.suspectAfter)) suspect(flight)
     if (isStopping()) outcomes.giveBack(flight)
     else if (progress.delayMs > 0) outcomes.delayFurther(flight)
     else scheduler.add(flight)
+  }
+  /** The others that came back with it must be here when one of them is chosen: in a fixed order the same one would always be first. */
+  const suspect = (flight: Flight): void => {
+    flight.suspect = true
+    gathering ??= clock.timer(GATHER_MS, () => {
+      gathering = undefined
+      scheduler.wake()
+    })
+  }
+  /** One that is not yet settled would be handed out again with the next one. */
+  const calm = (): boolean => {
+    if (gathering !== undefined) return false
+    for (const { state } of loop.flights?.all() ?? []) if (state === 'settling') return false
+    return true
   }
   /** At most once on a log: a position is durable only when all before it are, so a lane's messages go one by one. */
   const keyOf = ({ message, lane }: Delivery): string | undefined =>
@@ -213,6 +232,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
   const stop = async (graceMs: number): Promise<void> => {
     stopping.abort(new PolybusError('CLOSED', 'The consumer is stopping.'))
     gateTimer?.cancel()
+    gathering?.cancel()
     scheduler.gate(false)
     roomWaiter?.()
     void loop.drain()
@@ -253,7 +273,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
       if (settled) for (const flight of loop.flights?.all() ?? []) onEnded(flight, () => idleWaiter?.())
     })
 
-  const scheduler = createScheduler(options.concurrency, start)
+  const scheduler = createScheduler(options.concurrency, start, { calm })
   const outcomes = createOutcomes({ channel, group, capabilities, policy, scheduler, isStopping, event, shut })
   const loop = createFeedLoop({
     adapter,

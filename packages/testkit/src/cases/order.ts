@@ -105,6 +105,8 @@ export const cases: readonly Case[] = [
       await bus.start(
         env.consumer(flow, 'work', {
           concurrency: 4,
+          // A broker may bound how long all attempts together hold a message.
+          timeout: '1s',
           retry: { attempts: 1000, backoff: fixed('20ms'), wait: 'held' },
           handler({ id }) {
             if (id === head?.id && !open.isOpen) throw new Error('not yet')
@@ -253,6 +255,7 @@ export const cases: readonly Case[] = [
           await bus.start(
             env.consumer(flow, 'work', {
               label,
+              timeout: '1s',
               retry: { attempts: 1000, backoff: fixed('150ms'), wait: 'held' },
               // The first message of each key holds it.
               handler: ({ n }) => (n <= 6 && !open.isOpen ? Promise.reject(new Error('not yet')) : undefined),

@@ -1,6 +1,6 @@
 // Members in processes of their own, which are really killed.
 import assert from 'node:assert/strict'
-import { all, type Case, leaveOut, ordering, processes } from '../case.ts'
+import { able, all, browsing, type Case, leaveOut, ordering, processes } from '../case.ts'
 import { type Child, type ChildRole, startChild } from '../child-protocol.ts'
 import { steadily } from './outage.ts'
 
@@ -111,6 +111,69 @@ export const cases: readonly Case[] = [
       const bus = await env.bus()
       await bus.start(env.consumer(flow, 'work', { label: 'last', retry: { attempts } }))
       await env.handled(flow, 'work', env.timing.patienceMs + 2 * env.timing.leaseMs)
+    },
+  },
+  {
+    id: '20d',
+    title:
+      'a message that kills its process each time ends in the dead letters, and takes none of its neighbours along',
+    tier: 'fault',
+    limitMs: { quick: 120_000, medium: 180_000, full: 180_000 },
+    needs: all(
+      processes,
+      browsing,
+      able('crash guard', ({ plain }) => plain.crashGuard !== null),
+    ),
+    async run(env) {
+      if (env.mode === 'quick' && env.plain.lease.ms !== null)
+        leaveOut('a dozen leases have to run out, which a quick run has no time for')
+      const flow = env.channel()
+      const publisher = await env.bus()
+      const items = env.items(60)
+      const killer = items[30]?.id ?? ''
+      await env.publishAll(publisher, flow, items)
+      const attempts = 1
+      const letters = async (): Promise<readonly string[]> => {
+        const list: string[] = []
+        for await (const { id, reason } of publisher.deadLetters(flow, 'work').list()) list.push(`${id} ${reason}`)
+        return list
+      }
+      const ended = async (): Promise<boolean> => (await letters()).includes(`${killer} delivery-limit`)
+      // One more for each hand-over that went to a process which another message had in hand.
+      const most = 3 * (attempts + (env.plain.crashGuard ?? 0))
+      let killed = 0
+      while (!(await ended()) && killed < most) {
+        const child = await startChild(env, flow, `child-${killed}`, {
+          role: 'consume',
+          concurrency: 4,
+          stuckAfter: Number.MAX_SAFE_INTEGER,
+          attempts,
+          killer,
+        })
+        await env.waitFor(
+          async () => child.over !== undefined || (await ended()),
+          `child ${killed} to be killed, or the killer to be stopped`,
+          env.timing.patienceMs + 2 * env.timing.leaseMs,
+        )
+        if (child.over === undefined) await child.kill('SIGTERM')
+        else killed++
+      }
+      const bus = await env.bus()
+      await bus.start(env.consumer(flow, 'work', { label: 'last', retry: { attempts } }))
+      const open = async (): Promise<readonly string[]> => {
+        const dead = await letters()
+        return env.ledger.open(flow.name, 'work').filter((id) => !dead.some((text) => text.startsWith(id)))
+      }
+      let left: readonly string[] = []
+      await env.waitFor(
+        async () => (left = await open()).length === 0,
+        () => `all to be handled or dead; open: ${left.length}`,
+        env.timing.patienceMs + 2 * env.timing.leaseMs,
+      )
+      const dead = await letters()
+      assert.ok(dead.includes(`${killer} delivery-limit`), `the killer was stopped after ${killed} kills`)
+      // Which of the suspects goes first is chance, so one neighbour may have been unlucky each time.
+      assert.ok(dead.length <= 2, `dead letters: ${dead.join(', ')}`)
     },
   },
   {

@@ -159,6 +159,7 @@ export const cases: readonly Case[] = [
       await bus.start(
         env.consumer(flow, 'work', {
           concurrency: 1,
+          timeout: '1s',
           retry: { attempts: 1000, backoff: fixed('200ms'), wait: 'held' },
           handler: ({ text }) => (text && others() < 20 ? Promise.reject(new Error('wait')) : undefined),
         }),

@@ -16,6 +16,8 @@ interface Connection {
   /** Of each feed, as last told. */
   readonly lanes: Map<number, readonly string[] | null>
   readonly alive: () => boolean
+  /** Core's, to be told that it is gone. */
+  onLost: ((error: PolybusError) => void) | undefined
 }
 
 /** `log`: as memory's `singleSettle: false`, with lanes by membership. */
@@ -33,8 +35,9 @@ export function served(address: { host: string; port: number }, { log = false } 
     limits: local.limits,
     capabilities: (channel) => ({ ...capabilities(channel), processes: true, rewind: [] }),
     size: (message) => local.size(message),
-    async connect({ signal, ...call }) {
+    async connect({ signal, onLost, ...call }) {
       if (!now?.alive()) now = await dial(address, signal)
+      now.onLost = onLost
       await ask('connect', [call, log], signal)
     },
     send: async (batch, { signal }) => reviveResults(await ask('send', [batch], signal)),
@@ -135,15 +138,17 @@ async function dial({ host, port }: { host: string; port: number }, signal: Abor
     for (const { fail } of waiting.values()) fail(error)
     waiting.clear()
     for (const { source, held } of feeds.values()) if (held.size > 0) source.onLost([...held.values()])
+    connection.onLost?.(error)
   }
   socket.on('close', end)
   signal.addEventListener('abort', end)
   await once(socket, 'connect', { signal })
   signal.removeEventListener('abort', end)
-  return {
+  const connection: Connection = {
     socket,
     feeds,
     lanes,
+    onLost: undefined,
     alive: () => alive,
     ask(name, args, callSignal) {
       if (!alive) return Promise.reject(new PolybusError('CONNECTION_FAILED', 'not connected', { sent: 'no' }))
@@ -166,4 +171,5 @@ async function dial({ host, port }: { host: string; port: number }, signal: Abor
       })
     },
   }
+  return connection
 }
