@@ -56,13 +56,14 @@ export function redis(options: string | RedisOptions): RedisAdapter {
   let everConnected = false
   let feeds = 0
   let over = false
+  let unwatch: () => void = () => {}
 
   const connected = (): Link => {
     if (over) throw closed()
     if (!link || link.dead) throw connectionFailed(link?.dead?.message ?? 'it is not connected', 'no')
     return link
   }
-  const open = async (call: Call): Promise<void> => {
+  const open = async (call: Call): Promise<Link> => {
     const made = await openLink(settings, clock, call, !everConnected)
     if (over) {
       made.end(closed())
@@ -72,6 +73,12 @@ export function redis(options: string | RedisOptions): RedisAdapter {
     waker?.close()
     link = made
     waker = createWaker(clock, made, (by) => openLink(settings, clock, by, false))
+    return made
+  }
+  const watch = (made: Link, { onLost }: ConnectCall): void => {
+    unwatch = made.onDead((error) => {
+      if (!over) onLost?.(error)
+    })
   }
   const layoutOf = async (spec: ChannelSpec, call: Call): Promise<Layout> => {
     const layout = await layouts.find(connected(), spec.name, call.signal)
@@ -131,6 +138,7 @@ export function redis(options: string | RedisOptions): RedisAdapter {
     async connect(call: ConnectCall) {
       if (over) throw closed()
       if (call.signal.aborted) throw aborted('no')
+      unwatch()
       service = call.service
       if (namespace !== call.namespace || layouts.mayCreate !== (call.topology === 'create')) {
         namespace = call.namespace
@@ -140,13 +148,13 @@ export function redis(options: string | RedisOptions): RedisAdapter {
         try {
           // A socket that is only half open looks ready.
           await link.call(command('PING', []), call)
-          return
+          return watch(link, call)
         } catch (error) {
           link.end(connectionFailed('it does not answer', 'unknown', error))
           if (call.signal.aborted) throw aborted('no')
         }
       }
-      await open(call)
+      watch(await open(call), call)
     },
 
     send: (batch, call) => {

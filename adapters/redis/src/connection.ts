@@ -64,7 +64,7 @@ export async function openLink(settings: Settings, clock: Clock, call: Call, fir
   client.on('error', (error: unknown) => (seen = error))
   const stop = (): void => destroy(client)
   const late = clock.timer(settings.commandTimeoutMs, () => {
-    seen ??= new Error(`no answer within ${settings.commandTimeoutMs} ms`)
+    seen ??= connectionFailed(`no answer within ${settings.commandTimeoutMs} ms`, 'no')
     stop()
   })
   call.signal.addEventListener('abort', stop)

@@ -15,6 +15,8 @@ export const leaseLost = (position: string): PolybusError =>
 
 export const feedBroken = (text: string): PolybusError => new PolybusError('FEED_BROKEN', text)
 
+export const notAttempted = (): PolybusError => new PolybusError('NOT_ATTEMPTED', undefined, { sent: 'no' })
+
 /** `retryable`: whoever asks may create it and try again. */
 export const missing = (what: string, mayCreate: boolean): PolybusError =>
   new PolybusError('TOPOLOGY_MISSING', `Redis has no ${what}.`, { retryable: mayCreate, sent: 'no' })
@@ -27,8 +29,8 @@ export const tooOld = (version: string): PolybusError =>
 
 /** The socket is gone, or ioredis found it so: nothing else says it by a code. */
 const CLOSED = /connection is closed|stream isn't writeable|socket closed|ECONNRESET|EPIPE/i
-/** A name that does not resolve is wrong, not late; EAI_AGAIN is the resolver's own trouble. */
-const NO_HOST = /ENOTFOUND/
+/** A name that does not resolve is wrong, not late (EAI_AGAIN is the resolver's own trouble), and so is a certificate. */
+const HOPELESS = /ENOTFOUND|CERT|SELF_SIGNED|ERR_TLS|ERR_SSL/
 
 /** Redis 6.2 puts what a script's command was answered behind where it stands in the script. */
 const IN_SCRIPT = /^ERR Error running script \(call to [^)]*\): (?:@user_script: ?\d+: )+-?/
@@ -42,7 +44,9 @@ const DENIED = /user executing the script can't|ACL failure in script/
 export function redisError(error: unknown, keys: readonly string[] = [], sent: Sent = 'unknown'): PolybusError {
   if (PolybusError.is(error)) return error
   const text = (error instanceof Error ? error.message : String(error)).replace(IN_SCRIPT, '')
+  strip(error)
   if (CLOSED.test(text)) return connectionFailed(text, sent, error)
+  if (/max number of clients/.test(text)) return connectionFailed('it has as many clients as it takes', 'no', error)
   const refused = (code: ErrorCode, said: string, retryable?: boolean): PolybusError =>
     new PolybusError(code, said, { cause: error, sent: 'no', retryable })
   const word = DENIED.test(text) ? 'NOPERM' : (/^[A-Z]+/.exec(text)?.[0] ?? '')
@@ -82,16 +86,25 @@ export function redisError(error: unknown, keys: readonly string[] = [], sent: S
   if (/no such key/i.test(text)) return refused('TOPOLOGY_MISSING', `A key is gone: ${named(keys)}.`, true)
   if (/AUTH.*(failed|without any password)/i.test(text))
     return refused('AUTHENTICATION_FAILED', 'Redis refused the credentials. Check user and password.')
-  const network = (error as { code?: unknown; syscall?: unknown } | null)?.syscall !== undefined
-  if (network) return connectionFailed(text, sent, error)
-  return refused('BROKER_REFUSED', `Redis refused: ${text}`)
+  // The server's own answers are ReplyErrors; whatever else fails, fails on the way there.
+  const answered = (error as { name?: unknown } | null)?.name === 'ReplyError' || error instanceof TypeError
+  return answered ? refused('BROKER_REFUSED', `Redis refused: ${text}`) : connectionFailed(text, sent, error)
+}
+
+/** ioredis hangs the command on its errors: passwords and bodies, for every logger that shows causes. */
+function strip(error: unknown): void {
+  if (typeof error !== 'object' || error === null) return
+  Reflect.deleteProperty(error, 'command')
+  const { previousErrors } = error as { previousErrors?: unknown }
+  if (Array.isArray(previousErrors)) for (const one of previousErrors) strip(one)
 }
 
 /** Why the first connection could not be made: what can only be a wrong setting is not tried again. */
 export function connectError(error: unknown, first: boolean): PolybusError {
   const text = error instanceof Error ? error.message : String(error)
-  if (first && NO_HOST.test(text))
-    return new PolybusError('CONNECTION_FAILED', `The host of the Redis URL is not known: ${text}`, {
+  const code = (error as { code?: unknown } | null)?.code
+  if (first && typeof code === 'string' && HOPELESS.test(code))
+    return new PolybusError('CONNECTION_FAILED', `Redis cannot be reached, and trying again will not help: ${text}`, {
       cause: error,
       retryable: false,
       sent: 'no',

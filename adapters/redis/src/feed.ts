@@ -10,7 +10,7 @@ import { unpackNote } from './notes.ts'
 import type { Settings } from './options.ts'
 import { createPlainReader } from './plain.ts'
 import type { Found, Member, Reader } from './reader.ts'
-import { createSettle } from './settle.ts'
+import { add, createSettle } from './settle.ts'
 import { backlogOf } from './stats.ts'
 import { keepTidy } from './tidy.ts'
 import type { Waker } from './waker.ts'
@@ -112,8 +112,10 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     nudge()
   })
 
+  /** Behind small messages may stand the largest of the channel: what one read brings stays within four times the room. */
+  const most = Math.max(1, Math.floor((4 * source.maxBytes) / source.channel.maxBytes))
   const roomFor = (max: number): number => {
-    const messages = Math.min(max, source.maxInFlight - held.size)
+    const messages = Math.min(max, most, source.maxInFlight - held.size)
     if (held.size === 0 && largest === 0) return Math.min(messages, 1)
     const bytes = Math.floor((source.maxBytes - held.bytes) / Math.max(1, largest))
     return Math.min(messages, held.size === 0 ? Math.max(1, bytes) : bytes)
@@ -157,7 +159,7 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
   }
   const giveBack = (): Command[] => {
     const lists = new Map<string, Token[]>()
-    for (const token of held.all()) lists.set(token.key, [...(lists.get(token.key) ?? []), token])
+    for (const token of held.all()) add(lists, token.key, token)
     return [...lists].map(([key, list]) => {
       const tag = list[0]?.place.replace(/[^/]*$/, '') ?? ''
       return script(
@@ -196,7 +198,7 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     const asked = clock.now()
     const wanted = tokens as readonly Token[]
     const lists = new Map<string, Token[]>()
-    for (const token of wanted) if (token.live) lists.set(token.key, [...(lists.get(token.key) ?? []), token])
+    for (const token of wanted) if (token.live) add(lists, token.key, token)
     const granted = new Set<Token>()
     const entries = [...lists]
     const replies = await link.batch(
@@ -223,7 +225,15 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     })
   }
 
-  await reader.start(call.signal)
+  try {
+    await reader.start(call.signal)
+  } catch (error) {
+    stopAll()
+    unwatch()
+    // A connection that was lost meanwhile has noted it already.
+    if (!broken) orphan()
+    throw error
+  }
   return {
     receive(max, by) {
       const work = receive(max, by)

@@ -2,12 +2,23 @@ import type { Call, Hazard } from '@polybus/core'
 import { command, type Link } from './connection.ts'
 import type { RedisHazard, Settings } from './options.ts'
 
+/** One by one: all of them would bring passwords too. */
+const SETTINGS = ['save', 'appendfsync', 'min-replicas-to-write'] as const
+
 /** What on this server can lose messages. `CONFIG` may be denied, as managed servers do: then only what INFO tells is known. */
 export async function readHazards(link: Link, { acceptedHazards }: Settings, call: Call): Promise<readonly Hazard[]> {
-  const [info, config] = await link.batch([command('INFO', []), command('CONFIG', [], 'GET', '*')], call)
+  const [info, ...config] = await link.batch(
+    [command('INFO', []), ...SETTINGS.map((name) => command('CONFIG', [], 'GET', name))],
+    call,
+  )
   if (!info?.ok) throw info?.error ?? new Error('no answer to INFO')
+  const set = new Map<string, string>()
+  for (const [index, name] of SETTINGS.entries()) {
+    const reply = config[index]
+    const value = reply?.ok ? (reply.value as readonly Buffer[])[1] : undefined
+    if (value !== undefined) set.set(name, String(value))
+  }
   const told = fieldsOf(String(info.value))
-  const set = config?.ok ? pairsOf(config.value) : new Map<string, string>()
   const found: (Hazard & { readonly kind: RedisHazard })[] = []
   const add = (kind: RedisHazard, text: string): void => void found.push({ kind, text })
 
@@ -48,10 +59,3 @@ const fieldsOf = (info: string): ReadonlyMap<string, string> =>
       return at > 0 ? [[line.slice(0, at), line.slice(at + 1)]] : []
     }),
   )
-
-function pairsOf(reply: unknown): Map<string, string> {
-  const flat = (reply as readonly Buffer[]).map(String)
-  const pairs = new Map<string, string>()
-  for (let index = 0; index < flat.length; index += 2) pairs.set(flat[index] ?? '', flat[index + 1] ?? '')
-  return pairs
-}

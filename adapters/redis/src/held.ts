@@ -72,8 +72,10 @@ export function createHeld(clock: Clock, lost: (tokens: readonly Token[]) => voi
     },
     at: (place) => tokens.get(place),
     renewed(token, endsAt) {
+      // It may have come again meanwhile, as another delivery.
+      if (tokens.get(token.place) !== token) return
       token.endsAt = endsAt
-      if (!tokens.delete(token.place)) return
+      tokens.delete(token.place)
       tokens.set(token.place, token)
     },
     all: () => tokens.values(),

@@ -24,7 +24,10 @@ export interface RedisOptions {
   readonly connection?: ClientOptions | undefined
   /** A client of yours, whose settings are taken over. It is not used itself, nor closed. */
   readonly client?: Redis | undefined
-  /** How long a delivery of a channel without keys is its consumer's unless extended. The same for all members of a group. Default 30,000. */
+  /**
+   * How long a delivery of a channel without keys is its consumer's unless extended. Of members that differ the longest
+   * counts when somebody's deliveries are taken over. Default 30,000.
+   */
   readonly leaseMs?: number | undefined
   /** How long the lanes of a keyed channel stay with a member that is not heard of. Renewed at a third of it. Default 6,000. */
   readonly laneLeaseMs?: number | undefined
@@ -89,6 +92,11 @@ export function checkOptions(options: string | RedisOptions): Settings {
     throw invalid('redis().url', 'is missing. Give a URL such as redis://localhost:6379, a client or a connection.')
   if (given.client !== undefined && (url !== undefined || given.connection !== undefined))
     throw invalid('redis().client', 'stands for url and connection. Leave them out.')
+  if ((given.connection?.keyPrefix ?? given.client?.options.keyPrefix ?? '') !== '')
+    throw invalid(
+      'redis().connection.keyPrefix',
+      'is not supported: names on the server are what `namespace` and `channels` make them.',
+    )
   const merged: Record<string, unknown> = { ...query, ...given }
   const number = (key: keyof RedisOptions, fallback: number, min: number, max = MAX_MS): number =>
     optionalInteger(merged[key], `redis().${key}`, min, max) ?? fallback

@@ -37,6 +37,8 @@ export function createPlainReader(member: Member): Reader {
     epoch = String(seen)
     const due = wait < 0 ? Infinity : wait
     gatherAt = now + Math.min(GATHER_EVERY_MS, due)
+    // Of a dead member's there may be more than one look takes.
+    if (overdue && entries.length === max && entries.some(([, , , count]) => count > 1)) gatherAt = overdueAt = now
     lookAgainMs = Math.max(1, Math.min(due, overdueAt - now))
     if (entries.length === 0)
       after = new Map([
@@ -54,7 +56,9 @@ export function createPlainReader(member: Member): Reader {
   }
 
   return {
-    start: () => Promise.resolve(),
+    async start(signal) {
+      await link.call(script('idle', [keys.meta], group, minIdle), { signal })
+    },
     async read(max) {
       const gathered = clock.now() >= gatherAt
       const found = gathered ? await gather(max) : []

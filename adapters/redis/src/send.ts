@@ -1,10 +1,10 @@
 import { type Call, type Destination, type Outgoing, PolybusError, type Receipt, type Result } from '@polybus/core'
 import { command, type Command, type Link, type Reply, script } from './connection.ts'
-import { missing } from './errors.ts'
+import { missing, notAttempted } from './errors.ts'
 import type { Layout, Layouts } from './layout.ts'
 import { partitionOf, toFields } from './mapping.ts'
 
-/** Lua cannot unpack more than some 8,000 values, and every entry may have to go through a script. */
+/** Scripts cannot hand over more than some 8,000 values, and a message should be able to wait for its retry. */
 export const MAX_HEADERS = 3000
 
 /**
@@ -21,9 +21,12 @@ export async function sendAll(
   const commands: Command[] = []
   const places: { readonly index: number; readonly partition: number; readonly outgoing: Outgoing }[] = []
   let atomic = false
+  /** Keys of which an entry was refused before it was sent. */
+  const held = new Set<string>()
   for (const [index, outgoing] of batch.entries()) {
     try {
       const layout = layouts.known(outgoing.to.channel) ?? (await layouts.find(link, outgoing.to.channel, call.signal))
+      if (layout.keyed && held.has(keyOf(outgoing))) throw notAttempted()
       const { ask, partition } = commandOf(outgoing, layout)
       commands.push(ask)
       places.push({ index, partition, outgoing })
@@ -31,6 +34,7 @@ export async function sendAll(
     } catch (error) {
       if (!PolybusError.is(error) || error.code === 'CONNECTION_FAILED' || error.code === 'ABORTED') throw error
       results[index] = { ok: false, error }
+      if (outgoing.message.key !== undefined) held.add(keyOf(outgoing))
     }
   }
   if (commands.length > 0) {
@@ -41,13 +45,17 @@ export async function sendAll(
   return results.map((result) => result ?? { ok: false, error: new PolybusError('PUBLISH_UNCERTAIN') })
 }
 
+const keyOf = ({ to, message }: Outgoing): string => `${to.channel}/${message.key ?? ''}`
+
 function commandOf(
   { message, to, groups }: Outgoing,
   { keyed, partitions, keys }: Layout,
 ): { ask: Command; partition: number } {
   if (groups !== undefined)
     throw new PolybusError('UNSUPPORTED', 'Redis reaches all groups of a channel, or one.', { sent: 'no' })
-  if (message.headers.length > MAX_HEADERS)
+  const large = message.headers.length > MAX_HEADERS
+  // A foreign message that came in with more is still replayed.
+  if (large && to.kind === 'channel')
     throw new PolybusError('BROKER_REFUSED', `A message may have ${MAX_HEADERS} headers here.`, { sent: 'no' })
   const fields = toFields(message)
   // What has no key may go anywhere, but always to the same place.
@@ -60,7 +68,7 @@ function commandOf(
     case 'dead-letter':
       return { ask: command('XADD', [keys.dead(to.group)], '*', ...fields), partition }
     case 'group':
-      return to.delayMs > 0
+      return to.delayMs > 0 && !large
         ? {
             ask: script('later', [keys.due(to.group), keys.meta], Math.ceil(to.delayMs), partition, ...fields),
             partition,

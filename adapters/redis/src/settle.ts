@@ -1,6 +1,6 @@
 import { type Call, type Destination, type PolybusError, type Result, type Settlement } from '@polybus/core'
 import { command, type Command, type Reply, script } from './connection.ts'
-import { leaseLost, missing } from './errors.ts'
+import { connectionFailed, leaseLost, missing } from './errors.ts'
 import type { Held, Token } from './held.ts'
 import type { Layouts } from './layout.ts'
 import { type Field, pushHeaders, toFields, withCoreHeaders } from './mapping.ts'
@@ -35,12 +35,30 @@ export function createSettle(member: Member, layouts: Layouts, held: Held, reade
     return { ok: false, error: leaseLost(token.position) }
   }
 
+  const targetOf = (to: Destination, lane: number): readonly [kind: string, key: string] => {
+    if (to.kind === 'dead-letter') return ['dead', keys.dead(to.group)]
+    if (to.kind === 'channel') return ['retry', keys.stream(lane)]
+    return to.delayMs > 0 ? ['due', keys.due(to.group)] : ['retry', keys.retry(to.group, lane)]
+  }
+  /** A foreign entry of thousands of fields: no script takes so many. It waits for no delay. */
+  const moveLarge = async (token: Token, { to, headers, message }: Move, call: Call): Promise<Result<void>> => {
+    const [, key] = targetOf(to.kind === 'group' ? { ...to, delayMs: 0 } : to, token.lane)
+    const fields = toFields(withCoreHeaders(message ?? token.message, headers))
+    // Not in one transaction: it would go on to the second after the first has failed.
+    for (const ask of [command('XADD', [key], '*', ...fields), command('XACK', [token.key], group, token.id)]) {
+      const [reply] = await link.batch([ask], call)
+      if (!reply?.ok) return reply ?? { ok: false, error: connectionFailed('no answer', 'unknown') }
+    }
+    return finish(token)
+  }
+
   return async (batch, call) => {
     const results: (Result<void> | undefined)[] = []
     const parts: Part[] = []
     const acks = new Map<string, [index: number, token: Token][]>()
     const releases = new Map<string, [index: number, token: Token, settlement: Release][]>()
     const trimmed: [index: number, token: Token, settlement: Move][] = []
+    const large: [index: number, token: Token, settlement: Move][] = []
     const elsewhere: [index: number, token: Token, settlement: Move][] = []
 
     const move = (index: number, token: Token, settlement: Move, native: boolean): Part => ({
@@ -49,6 +67,7 @@ export function createSettle(member: Member, layouts: Layouts, held: Held, reade
         if (!reply.ok) results[index] = reply
         else if (String(reply.value) === 'OK') results[index] = finish(token)
         else if (String(reply.value) === 'GONE' && native) trimmed.push([index, token, settlement])
+        else if (String(reply.value) === 'LARGE') large.push([index, token, settlement])
         else if (String(reply.value) === 'NOTARGET') results[index] = { ok: false, error: noTarget(settlement.to) }
         else results[index] = lost(token)
       },
@@ -72,11 +91,6 @@ export function createSettle(member: Member, layouts: Layouts, held: Held, reade
         note,
         ...fields,
       )
-    }
-    const targetOf = (to: Destination, lane: number): readonly [kind: string, key: string] => {
-      if (to.kind === 'dead-letter') return ['dead', keys.dead(to.group)]
-      if (to.kind === 'channel') return ['retry', keys.stream(lane)]
-      return to.delayMs > 0 ? ['due', keys.due(to.group)] : ['retry', keys.retry(to.group, lane)]
     }
     const noTarget = (to: Destination): PolybusError =>
       missing(`stream for what goes to the channel '${to.channel}'`, layouts.mayCreate)
@@ -150,6 +164,7 @@ export function createSettle(member: Member, layouts: Layouts, held: Held, reade
     await run(parts)
     // Its original was trimmed by somebody: the copy is made of what was delivered.
     await run(trimmed.map(([index, token, settlement]) => move(index, token, settlement, false)))
+    for (const [index, token, settlement] of large) results[index] = await moveLarge(token, settlement, call)
     member.nudge()
     return results.map((result) => result ?? OK)
   }
@@ -157,7 +172,7 @@ export function createSettle(member: Member, layouts: Layouts, held: Held, reade
 
 const delayOf = (to: Destination): number => (to.kind === 'group' ? Math.ceil(to.delayMs) : 0)
 
-function add<T>(lists: Map<string, T[]>, key: string, item: T): void {
+export function add<T>(lists: Map<string, T[]>, key: string, item: T): void {
   const list = lists.get(key)
   if (list) list.push(item)
   else lists.set(key, [item])

@@ -16,7 +16,6 @@ interface Waiter {
 }
 
 const BLOCK_MS = 1000
-/** An interruption may come before what it should interrupt. */
 const AGAIN_MS = 5
 const REOPEN_MS = 1000
 
@@ -108,15 +107,17 @@ export function createWaker(clock: Clock, commands: Link, open: (call: Call) => 
     }
     return true
   }
-  /** Ends the read under way, so that the next one covers all. */
+  const lacks = (): boolean => covered !== undefined && [...waiters].some(({ after }) => !covers(after))
+  /** Ends the read under way, so that the next one covers all. Who comes while it is on its way may need another. */
   const interrupt = async (): Promise<void> => {
     if (interrupting) return
     interrupting = true
-    const blocked = covered
     try {
-      while (covered !== undefined && covered === blocked && !commands.dead) {
-        if (Number(await commands.call(command('CLIENT', [], 'UNBLOCK', id ?? 0))) === 1) break
-        await new Promise<void>((resolve) => clock.timer(AGAIN_MS, resolve))
+      while (lacks() && !commands.dead) {
+        const blocked = covered
+        await commands.call(command('CLIENT', [], 'UNBLOCK', id ?? 0))
+        // It comes before what it should interrupt, or the end of that is still on its way.
+        if (covered === blocked) await new Promise<void>((resolve) => clock.timer(AGAIN_MS, resolve))
       }
     } catch {
       // Not permitted, or the connection is gone: then the read ends by itself within a second.

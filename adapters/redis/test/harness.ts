@@ -6,6 +6,7 @@ import { Redis } from 'ioredis'
 import { redis, type RedisAdapter } from '../src/index.ts'
 import { fromFields } from '../src/mapping.ts'
 import { keysOf, RELEASED } from '../src/names.ts'
+import { MAX_HEADERS } from '../src/send.ts'
 import { PERMISSIONS } from './permissions.ts'
 
 const broker = (): Promise<RunningBroker> => startBroker('redis', { instance: 'conformance' })
@@ -36,15 +37,39 @@ async function admit(client: Redis, some: Iterable<string>): Promise<void> {
   for (const namespace of some) await set(namespace, `~${namespace}:*`, `~{${namespace}:*`, ...PERMISSIONS)
 }
 export const open = (namespace: string): RedisAdapter =>
-  proxies.open(namespace, ({ host, port }) =>
-    redis({
-      url: `redis://${namespace}:${PASSWORD}@${host}:${port}`,
-      leaseMs: LEASE_MS,
-      laneLeaseMs: LEASE_MS,
-      commandTimeoutMs: 2000,
-      acceptedHazards: ['fsync', 'replication', 'eviction', 'persistence'],
-    }),
+  refusable(
+    namespace,
+    proxies.open(namespace, ({ host, port }) =>
+      redis({
+        url: `redis://${namespace}:${PASSWORD}@${host}:${port}`,
+        leaseMs: LEASE_MS,
+        laneLeaseMs: LEASE_MS,
+        commandTimeoutMs: 2000,
+        acceptedHazards: ['fsync', 'replication', 'eviction', 'persistence'],
+      }),
+    ),
   )
+
+type When = Parameters<NonNullable<Faults['refuse']>>[0]
+const refusals = new Map<string, Set<When>>()
+/** Redis refuses no single message, so the driver does: one that has too many headers, in the place of the picked one. */
+function refusable(namespace: string, adapter: RedisAdapter): RedisAdapter {
+  const send: RedisAdapter['send'] = async (batch, call) => {
+    const errors = batch.map((one) =>
+      [...(refusals.get(namespace) ?? [])].map((when) => when(one)).find((error) => error),
+    )
+    const results = await adapter.send(
+      batch.map((one, index) => (errors[index] ? { ...one, message: { ...one.message, headers: TOO_MANY } } : one)),
+      call,
+    )
+    return results.map((result, index) => {
+      const error = errors[index]
+      return error && !result.ok && result.error.code === 'BROKER_REFUSED' ? { ok: false, error } : result
+    })
+  }
+  return Object.create(adapter, { send: { value: send } }) as RedisAdapter
+}
+const TOO_MANY = Array.from({ length: MAX_HEADERS + 1 }, () => ['x', ''] as const)
 
 /** Past the proxy, as another program would be connected. */
 async function aside<T>(use: (client: Redis) => Promise<T>): Promise<T> {
@@ -67,13 +92,11 @@ const streamsOf = async (client: Redis, namespace: string, channel: string): Pro
 
 /** A stream that has used up its ids can be read and not written. */
 async function exhaust(client: Redis, stream: string): Promise<() => Promise<void>> {
-  const had = (await client.exists(stream)) === 1
-  const info = had ? ((await client.xinfo('STREAM', stream)) as unknown[]) : []
-  const last = String(info[info.indexOf('last-generated-id') + 1])
+  const had = (await client.copy(stream, `${stream}:aside`)) === 1
   const id = `${2n ** 64n - 1n}-${2n ** 64n - 1n}`
   await client.xadd(stream, id, 'in', 'the way')
   await client.xdel(stream, id)
-  return () => aside(async (again) => void (await (had ? again.call('XSETID', stream, last) : again.del(stream))))
+  return () => aside(async (again) => void (await (had ? again.rename(`${stream}:aside`, stream) : again.del(stream))))
 }
 
 export const faults = (namespace: string): Faults => ({
@@ -97,6 +120,12 @@ export const faults = (namespace: string): Faults => ({
         await aside((again) => again.hset(meta, 'seq', count ?? '0'))
       }
     }),
+  refuse(when) {
+    let all = refusals.get(namespace)
+    if (!all) refusals.set(namespace, (all = new Set()))
+    all.add(when)
+    return () => void all.delete(when)
+  },
   // Nobody's, as if nobody had renewed them for an hour.
   loseLease: () =>
     aside(async (client) => {
@@ -177,5 +206,6 @@ export async function cleanup(namespace: string): Promise<void> {
     if (keys.length > 0) await client.del(...keys)
     await client.call('ACL', 'DELUSER', namespace)
     namespaces.delete(namespace)
+    refusals.delete(namespace)
   })
 }

@@ -11,7 +11,8 @@ import { INFO, PROMOTE, TIME } from './time.ts'
  * Answers next-due-ms, epoch, last ids of retry and main where nothing was found, orphans that hold nothing more, entries.
  */
 export const GATHER: string = `${TIME}${PROMOTE}${INFO}
-local group, me, left, idle = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local group, me, left = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local idle = math.max(tonumber(ARGV[4]), tonumber(redis.call('HGET', KEYS[5], 'idle:' .. group) or 0))
 local streams, tags = { KEYS[2], KEYS[1] }, { 'r0/', 'm0/' }
 local out, done = {}, {}
 local wait = promote(KEYS[3], ARGV[6], function() return KEYS[2] end)

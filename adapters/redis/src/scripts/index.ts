@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { DECLARE, REWIND, STATS, TIDY } from './admin.ts'
 import { GATHER, GATHER_LANES } from './gather.ts'
-import { LEAVE, SHARE } from './lanes.ts'
+import { IDLE, LEAVE, SHARE } from './lanes.ts'
 import { EXTEND, FORGET, LATER, MOVE, RELEASE } from './settle.ts'
 
 export type ScriptName =
@@ -10,6 +10,7 @@ export type ScriptName =
   | 'forget'
   | 'gather'
   | 'gatherLanes'
+  | 'idle'
   | 'later'
   | 'leave'
   | 'move'
@@ -25,6 +26,7 @@ const TEXTS: Readonly<Record<ScriptName, string>> = {
   forget: FORGET,
   gather: GATHER,
   gatherLanes: GATHER_LANES,
+  idle: IDLE,
   later: LATER,
   leave: LEAVE,
   move: MOVE,

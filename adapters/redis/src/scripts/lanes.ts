@@ -1,4 +1,4 @@
-import { TIME } from './time.ts'
+import { EVEN_IF_FULL, TIME } from './time.ts'
 
 /**
  * A member says that it lives, and is told its lanes. One step renews what it owns, takes free lanes (nobody's, a dead
@@ -16,6 +16,7 @@ for i = 4, #ARGV do
   gone[ARGV[i]] = true
   redis.call('ZREM', KEYS[1], ARGV[i])
 end
+-- It comes before what a full server would refuse, so that it refuses nothing here.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time)
 redis.call('ZADD', KEYS[1], time + ttl, me)
 local members = redis.call('ZCARD', KEYS[1])
@@ -57,4 +58,15 @@ for _, lane in ipairs(lanes) do
   local owner = string.match(redis.call('HGET', KEYS[2], lane) or '', '^(.*)|%d+$')
   if owner == ARGV[1] then redis.call('HDEL', KEYS[2], lane) end
 end
+return 1`
+
+/**
+ * The longest lease of a group's members counts for all: whoever takes over by a shorter one would take from the living.
+ *
+ * KEYS meta. ARGV group idle.
+ */
+export const IDLE: string = `${EVEN_IF_FULL}
+local field = 'idle:' .. ARGV[1]
+evenIfFull(KEYS[1])
+if tonumber(redis.call('HGET', KEYS[1], field) or 0) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], field, ARGV[2]) end
 return 1`

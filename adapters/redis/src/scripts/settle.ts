@@ -8,7 +8,7 @@ import { TIME } from './time.ts'
  *
  * KEYS source target meta notes. ARGV group me id kind delay lane native note fields…. `kind` is `dead` (the stream is made),
  * `retry` (it must be there) or `due`; `native` 1: the entry's own fields without `polybus-` headers come before those given.
- * Answers OK, LOST, GONE (there is no original to copy) or NOTARGET.
+ * Answers OK, LOST, GONE (there is no original to copy), NOTARGET or LARGE (Lua can hand over some 8,000 values).
  */
 export const MOVE: string = `${TIME}
 local group, id = ARGV[1], ARGV[3]
@@ -26,6 +26,7 @@ if ARGV[7] == '1' then
   end
 end
 for i = 9, #ARGV do fields[#fields + 1] = ARGV[i] end
+if #fields > 7000 then return 'LARGE' end
 if ARGV[4] == 'due' then
   local seq = string.format('%016d', redis.call('HINCRBY', KEYS[3], 'seq', 1))
   table.insert(fields, 1, ARGV[6])

@@ -6,11 +6,20 @@ local function now()
 end`
 
 /**
+ * A full server refuses commands that may take memory, unless their script has written before: scripts that free some, or
+ * that a consumer cannot do without, begin so. It writes nothing.
+ */
+export const EVEN_IF_FULL: string = `
+local function evenIfFull(hash) redis.call('HDEL', hash, '') end`
+
+/**
  * A due entry is a sequence number of 16 digits, so that entries of one millisecond keep their order, and the packed lane
  * and fields. One that cannot be written (its stream is gone) stays. Answers how many ms the next one has to wait, or -1.
  */
 export const PROMOTE: string = `
 local function promote(due, limit, streamOf)
+  -- What moves takes no memory: a full server allows it after a write, and this one writes nothing.
+  redis.call('ZREM', due, '')
   for _, packed in ipairs(redis.call('ZRANGE', due, '-inf', now(), 'BYSCORE', 'LIMIT', 0, limit)) do
     local entry = cmsgpack.unpack(string.sub(packed, 17))
     local lane = table.remove(entry, 1)

@@ -1,0 +1,154 @@
+import { describe, expect, test } from 'vitest'
+import type { WireMessage } from '@polybus/core'
+import { fromFields, parsePosition, partitionOf, size, toFields } from '../src/mapping.ts'
+import { keysOf } from '../src/names.ts'
+import { packNote, unpackNote } from '../src/notes.ts'
+
+const message = (more: Partial<WireMessage> = {}): WireMessage => ({
+  id: 'm-1',
+  source: 'shop',
+  type: 'orders',
+  time: Date.UTC(2026, 0, 2, 3, 4, 5, 6),
+  key: 'c-42',
+  headers: [],
+  body: Buffer.from('{"cents":1}'),
+  contentType: 'application/json',
+  dataSchema: undefined,
+  correlationId: undefined,
+  causationId: undefined,
+  ...more,
+})
+const buffers = (fields: readonly (string | Buffer)[]): Buffer[] => fields.map((field) => Buffer.from(field))
+const back = (one: WireMessage): WireMessage => fromFields(buffers(toFields(one)), 'orders', '0/1-0')
+const foreign = (...fields: (string | Buffer)[]): WireMessage => fromFields(buffers(fields), 'orders', '0/1-0')
+const plain = (one: WireMessage): unknown => ({ ...one, body: one.body && Buffer.from(one.body).toString('latin1') })
+
+describe('redis: an entry of ours', () => {
+  test('has the body first, then attributes under the names of CloudEvents, then headers', () => {
+    expect(
+      toFields(message({ headers: [['trace', 'abc']] }))
+        .map(String)
+        .join(' '),
+    ).toBe(
+      'data {"cents":1} ce_specversion 1.0 ce_id m-1 ce_source shop ce_type orders ce_partitionkey c-42 ' +
+        'content-type application/json ce_time 2026-01-02T03:04:05.006Z trace abc',
+    )
+  })
+
+  test.each([
+    ['all attributes', message({ dataSchema: 'urn:1', correlationId: 'c', causationId: 'b' })],
+    ['a tombstone', message({ body: null })],
+    ['an empty body', message({ body: Buffer.alloc(0) })],
+    ['bytes that are no text', message({ body: Buffer.from([0, 255, 128]) })],
+    ['a large text', message({ body: Buffer.alloc(20_000, 'é') })],
+    ['nothing but an id', message({ source: undefined, type: undefined, time: undefined, key: undefined })],
+    [
+      'headers that repeat, are empty or binary',
+      message({
+        headers: [
+          ['a', '1'],
+          ['a', ''],
+          ['b', Buffer.from([255])],
+        ],
+      }),
+    ],
+    [
+      'a header with the name of the body',
+      message({
+        headers: [
+          ['data', 'x'],
+          ['ce_id', 'y'],
+        ],
+      }),
+    ],
+    ['a header with the name of the body, and no body', message({ body: null, headers: [['data', 'x']] })],
+    [
+      'headers of core',
+      message({
+        headers: [
+          ['polybus-attempt', '3'],
+          ['x', '1'],
+        ],
+      }),
+    ],
+  ])('comes back with %s', (_, one) => {
+    expect(plain(back(one))).toEqual(plain(one))
+  })
+
+  test('is counted as the server stores it', () => {
+    for (const one of [message(), message({ body: null, headers: [['né', 'ü']] }), message({ key: undefined })]) {
+      const stored = buffers(toFields(one)).reduce((sum, { length }) => sum + length, 0)
+      expect(size(one)).toBe(stored)
+    }
+  })
+})
+
+describe('redis: a foreign entry', () => {
+  test('has its body in data, and its other fields as headers, in order', () => {
+    const { body, headers, id } = foreign('x', '1', 'data', 'hello', 'x', '2')
+    expect(String(body)).toBe('hello')
+    expect(headers).toEqual([
+      ['x', '1'],
+      ['x', '2'],
+    ])
+    expect(id).toBe('orders/0/1-0')
+  })
+
+  test('may name its body and its key otherwise', () => {
+    const options = { bodyField: 'payload', keyField: 'customer' }
+    const { body, key, headers } = fromFields(
+      buffers(['customer', 'c-1', 'payload', '{}', 'data', 'x']),
+      'o',
+      '0/1-0',
+      options,
+    )
+    expect([String(body), key, headers]).toEqual(['{}', 'c-1', [['data', 'x']]])
+  })
+
+  test('without a body field is a JSON object of its fields', () => {
+    const { body, headers, contentType } = foreign('id', '5', 'cents', '100', 'polybus-reason', 'invalid')
+    expect(JSON.parse(String(body))).toEqual({ id: '5', cents: '100' })
+    expect(headers).toEqual([['polybus-reason', 'invalid']])
+    expect(contentType).toBe('application/json')
+  })
+
+  test('with nothing but attributes is a tombstone', () => {
+    expect(foreign('ce_partitionkey', 'k')).toMatchObject({ key: 'k', body: null })
+  })
+
+  test('with attributes of CloudEvents keeps them', () => {
+    const read = foreign('ce_id', 'e-1', 'ce_time', 'never', 'data', 'x')
+    expect([read.id, read.time]).toEqual(['e-1', undefined])
+  })
+})
+
+test('redis: a key goes where every language puts it by CRC-32', () => {
+  // `zlib.crc32(b'c-42') % 8` in Python.
+  expect(partitionOf('c-42', 8)).toBe(0x4bbff035 % 8)
+  expect(partitionOf('anything', 1)).toBe(0)
+  const counts = Array.from({ length: 8 }, () => 0)
+  for (let n = 0; n < 8000; n++) counts[partitionOf(`k${n}`, 8)] = (counts[partitionOf(`k${n}`, 8)] ?? 0) + 1
+  for (const count of counts) expect(count).toBeGreaterThan(800)
+})
+
+test('redis: a position is a partition and an entry, and nothing else is one', () => {
+  expect(parsePosition('3/1700-1')).toEqual({ partition: 3, id: '1700-1' })
+  for (const text of ['retry-0/1-0', 'dead/1-0', '1-0', 'x/1-0', '0/1', '']) expect(parsePosition(text)).toBeUndefined()
+})
+
+test('redis: all keys of a channel lie in one slot', () => {
+  const plainKeys = keysOf('test', 'orders', false)
+  expect([plainKeys.stream(0), plainKeys.dead('work')]).toEqual(['test:orders', '{test:orders}:work:dead'])
+  const keyed = keysOf(undefined, 'orders', true)
+  expect([keyed.stream(3), keyed.retry('work', 3)]).toEqual(['{orders}:3', '{orders}:work:retry:3'])
+  const own = keysOf('test', 'orders', false, { stream: 'legacy{shop}:in' })
+  expect([own.stream(0), own.meta]).toEqual(['legacy{shop}:in', '{shop}:orders:meta'])
+})
+
+test('redis: headers of a release come back, bytes too', () => {
+  const headers = [
+    ['polybus-attempt', '2'],
+    ['b', Buffer.from([0, 255])],
+  ] as const
+  expect(unpackNote(Buffer.from(packNote(headers)))).toEqual(headers)
+})
