@@ -1,5 +1,5 @@
 // `npm run test:soak`: the whole suite, again and again; what differs between two runs is a flake.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, homedir, totalmem } from 'node:os'
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -116,7 +116,9 @@ function text({ began, brokers, outcomes, runs, size, only }) {
       lines.push(`NOT TESTED: ${clean(first.unavailable)}`, '')
       continue
     }
-    const versions = Object.entries(first.about ?? {}).map(([name, version]) => `${name} ${version}`)
+    const versions = Object.entries({ ...clients(broker), ...first.about }).map(
+      ([name, version]) => `${name} ${version}`,
+    )
     if (versions.length > 0) lines.push(`Versions: ${versions.join(', ')}.`, '')
     lines.push('| run | passed | failed | left out | stray rejections | took |', '|---|---|---|---|---|---|')
     for (const [index, { passed, failed, skipped, stray, seconds }] of own.entries())
@@ -144,6 +146,22 @@ function text({ began, brokers, outcomes, runs, size, only }) {
     lines.push(`Slowest: ${slowest.map(({ id, ms }) => `${id} (${(ms / 1000).toFixed(1)} s)`).join(', ')}.`, '')
   }
   return lines.join('\n')
+}
+
+/**
+ * The versions of the clients that the adapter depends on.
+ *
+ * @param {string} broker
+ * @returns {Record<string, string>}
+ */
+function clients(broker) {
+  const read = (/** @type {string} */ file) => (existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {})
+  const { dependencies = {}, peerDependencies = {} } = read(`adapters/${broker}/package.json`)
+  return Object.fromEntries(
+    Object.keys({ ...dependencies, ...peerDependencies })
+      .filter((name) => !name.startsWith('@polybus/'))
+      .map((name) => [name, String(read(`node_modules/${name}/package.json`).version ?? 'unknown')]),
+  )
 }
 
 /** Nothing of this machine in what is kept. @param {string} reason */

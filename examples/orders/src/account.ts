@@ -1,17 +1,14 @@
 // What one group did with the orders.
 import type { BusEvent, DeadLetter } from 'polybus'
 import type { Purchase } from './purchases.ts'
+import type { Served } from './services.ts'
 
 export interface Account {
-  attempted(attempt: number): void
   /** @param latencyMs from the publish until now. */
-  succeeded(order: number, latencyMs: number): void
+  served(request: Served, latencyMs: number): void
   saw(event: BusEvent['kind']): void
   found(letters: readonly DeadLetter<Purchase>[]): void
-  replayed(count: number): void
-  /** What is still to come: orders without an end, and repeats and malformed ones that have not shown up. */
-  open(repeats: number, malformed: number): number
-  /** Orders, and malformed ones, that are handled or a dead letter. */
+  /** Orders, and malformed ones, that are handled or were seen to become a dead letter. */
   readonly done: number
   readonly deliveries: number
   readonly retries: number
@@ -19,6 +16,10 @@ export interface Account {
   readonly handled: number
   /** Repeats that the group's store kept from the handler. */
   readonly absorbed: number
+  /** Repeats that came as far as the service, which knew them by their key. */
+  readonly repeated: number
+  /** Effects that an order had beyond its first. */
+  readonly again: number
   /** Orders that are neither handled nor a dead letter. */
   readonly lost: number
   /** Orders handled for the first time after a later one of the same customer. */
@@ -38,19 +39,19 @@ export function openAccount(orders: number, customers: Int32Array): Account {
   const excused = new Set<number>()
   const latencies = new Float64Array(orders)
   let letters: readonly DeadLetter<Purchase>[] = []
-  let [deliveries, retries, handled, again, absorbed, dead, unread, orderViolations, endedAt] = [
-    0, 0, 0, 0, 0, 0, 0, 0, 0,
+  let [deliveries, retries, handled, again, absorbed, repeated, dead, unread, orderViolations, endedAt] = [
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
   ]
 
   /** Orders among the dead letters; a malformed one has no value. */
   const deadOrders = (): Set<number> => new Set(letters.flatMap(({ value }) => (value ? [value.number] : [])))
 
   return {
-    attempted(attempt) {
-      if (attempt === 1) deliveries++
-    },
-    succeeded(order, latencyMs) {
+    served({ order, attempt, outcome }, latencyMs) {
       endedAt = performance.now()
+      if (attempt === 1) deliveries++
+      if (outcome === 'repeated') repeated++
+      if (outcome !== 'done') return
       if (isHandled[order] === 1) {
         again++
         return
@@ -74,11 +75,6 @@ export function openAccount(orders: number, customers: Int32Array): Account {
       for (const order of deadOrders()) excused.add(order)
       unread = Math.max(unread, now.filter(({ value }) => !value).length)
     },
-    replayed(count) {
-      dead -= count
-    },
-    open: (repeats, malformed) =>
-      Math.max(0, orders + malformed - handled - dead) + Math.max(0, repeats - absorbed - again),
     get done() {
       return handled + dead
     },
@@ -94,6 +90,12 @@ export function openAccount(orders: number, customers: Int32Array): Account {
     },
     get absorbed() {
       return absorbed
+    },
+    get repeated() {
+      return repeated
+    },
+    get again() {
+      return again
     },
     get lost() {
       return orders - handled - [...deadOrders()].filter((order) => isHandled[order] !== 1).length

@@ -1,8 +1,12 @@
 // A producer that does not use Polybus: it writes straight to the broker, so that nothing checks what it writes.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { memory } from '@polybus/memory'
 import { connect } from 'amqplib'
 import { Redis } from 'ioredis'
 import type { Adapter } from 'polybus'
+
+const PATIENCE_MS = 60_000
+const PAUSE_MS = 200
 
 export interface BrokerAccess {
   /** For `connect`. */
@@ -46,9 +50,7 @@ function accessRedis(url: string): BrokerAccess {
   client.on('error', () => {})
   return {
     broker: url,
-    async produce(channel, body) {
-      await client.xadd(`{${channel}}:0`, '*', 'data', body)
-    },
+    produce: (channel, body) => persist(() => client.xadd(`{${channel}}:0`, '*', 'data', body)),
     async close() {
       client.disconnect()
     },
@@ -59,16 +61,30 @@ function accessRedis(url: string): BrokerAccess {
 function accessRabbitmq(url: string): BrokerAccess {
   return {
     broker: url,
-    async produce(channel, body) {
-      const connection = await connect(url.replace(/\?.*$/, ''))
-      try {
+    produce: (channel, body) =>
+      persist(async () => {
+        const connection = await connect(url.replace(/\?.*$/, ''))
+        // The calls below say what went wrong.
+        connection.on('error', () => {})
         const publisher = await connection.createConfirmChannel()
+        publisher.on('error', () => {})
         publisher.publish(channel, '0', Buffer.from(body), { persistent: true })
         await publisher.waitForConfirms()
-      } finally {
         await connection.close()
-      }
-    },
+      }),
     close: () => Promise.resolve(),
   }
+}
+
+/** Writes again while the broker is away. */
+async function persist(write: () => Promise<unknown>): Promise<void> {
+  const start = performance.now()
+  for (;;)
+    try {
+      await write()
+      return
+    } catch (error) {
+      if (performance.now() - start > PATIENCE_MS) throw error
+      await sleep(PAUSE_MS)
+    }
 }

@@ -1,27 +1,33 @@
-// The ledger: sees every publish, every attempt and every outcome, and knows whether all promises were kept.
+// The ledger: hears of every publish, of every request to a service and of every event, and knows whether all promises were
+// kept. What a consumer does counts when the outside world has seen it: that stays, whatever becomes of the consumer.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BusEvent, Middleware } from 'polybus'
+import type { BusEvent } from 'polybus'
 import { type Account, openAccount } from './account.ts'
 import type { Purchase } from './purchases.ts'
-import { GROUPS } from './shop.ts'
+import type { Served } from './services.ts'
+import { GROUPS } from './groups.ts'
 
 export interface Ledger {
   /** Publishing, seen from outside. */
   place(order: Purchase, publish: () => Promise<unknown>): Promise<void>
-  repeat(publish: () => Promise<unknown>): Promise<void>
   malform(produce: () => Promise<void>): Promise<void>
-  /** Consuming, seen from the bus: every attempt passes the middleware, what needs no attempt is an event. */
-  readonly watch: Middleware
-  readonly observe: (event: BusEvent) => void
-  /** Resolves when every group is done with everything, or when nothing has moved for 30 s. */
-  settled(): Promise<void>
+  /** Handling, seen from the services. */
+  served(request: Served): void
+  /** What the buses tell: the table shows it, no check depends on it. */
+  saw(event: Pick<BusEvent, 'kind' | 'group'>): void
+  /** Orders and malformed ones, confirmed by the broker. */
+  readonly placed: number
+  /** Grows with every order that moves on. */
+  readonly moves: number
   /**
    * Resolves when no group has more than 1,000 orders still to handle: a shop's customers come over a day, not all in its
-   * first second. Throws when nothing has moved for 30 s.
+   * first second. Throws when nothing has moved for a minute.
    */
   room(): Promise<void>
-  /** From 0 to 1. */
+  /** What the groups have done, from 0 to 1. */
   progress(): number
+  /** What the customers have placed, from 0 to 1. */
+  checkedOut(): number
   /** A group's account. */
   of(group: string): Account
   readonly all: readonly Account[]
@@ -34,7 +40,10 @@ export interface Ledger {
 
 const BACKLOG = 1000
 const POLL_MS = 5
-const STALLED_MS = 30_000
+/** What moves a group on. A consumer that only connects again does not. */
+const COUNTED: readonly BusEvent['kind'][] = ['retry', 'duplicate', 'dead-letter']
+/** A broker that crashed on a busy machine may take half of it to come back. */
+export const STALLED_MS = 60_000
 
 export function openLedger(purchases: readonly Purchase[]): Ledger {
   const size = purchases.reduce((highest, { number }) => Math.max(highest, number), 0) + 1
@@ -47,16 +56,23 @@ export function openLedger(purchases: readonly Purchase[]): Ledger {
   const all = [...accounts.values()]
   const startedAt = performance.now()
   let placed = 0
-  let repeats = 0
-  let malformed = 0
+  let moves = 0
+  let waiting: Promise<void> | undefined
 
   const of = (group: string): Account => {
     const account = accounts.get(group)
     if (!account) throw new Error(`There is no group '${group}'.`)
     return account
   }
-  const backlog = (): number => all.reduce((most, { done }) => Math.max(most, placed - done), 0)
-  const open = (): number => all.reduce((sum, account) => sum + account.open(repeats, malformed), 0)
+  const isFull = (): boolean => all.some(({ done }) => placed - done > BACKLOG)
+  const untilRoom = async (): Promise<void> => {
+    let [last, movedAt] = [moves, performance.now()]
+    while (isFull()) {
+      if (moves !== last) [last, movedAt] = [moves, performance.now()]
+      if (performance.now() - movedAt > STALLED_MS) throw new Error('Some group has done nothing for a minute.')
+      await sleep(POLL_MS)
+    }
+  }
 
   return {
     async place({ number }, publish) {
@@ -64,55 +80,38 @@ export function openLedger(purchases: readonly Purchase[]): Ledger {
       await publish()
       publishMs[number] = performance.now() - start
       placed++
-    },
-    async repeat(publish) {
-      await publish()
-      repeats++
+      moves++
     },
     async malform(produce) {
       await produce()
-      malformed++
+      placed++
     },
-    async watch(ctx, next) {
-      const number = Number(ctx.message.id)
-      const account = of(ctx.group)
-      const start = performance.now()
-      account.attempted(ctx.attempt)
-      try {
-        await next()
-        account.succeeded(number, performance.now() - (placedAt[number] ?? 0))
-      } finally {
-        workMs[number] = (workMs[number] ?? 0) + performance.now() - start
-      }
+    served(request) {
+      const { group, order, ms } = request
+      moves++
+      workMs[order] = (workMs[order] ?? 0) + ms
+      of(group).served(request, performance.now() - (placedAt[order] ?? 0))
     },
-    observe({ kind, group }) {
+    saw({ kind, group }) {
+      if (COUNTED.includes(kind)) moves++
       accounts.get(group)?.saw(kind)
     },
-    async settled() {
-      await until(open, 0)
+    get placed() {
+      return placed
+    },
+    get moves() {
+      return moves
     },
     async room() {
-      if (!(await until(backlog, BACKLOG))) throw new Error('Some group has done nothing for 30 s.')
+      // All wait together.
+      if (isFull()) await (waiting ??= untilRoom().finally(() => (waiting = undefined)))
     },
-    progress: () => Math.max(0, 1 - open() / (all.length * purchases.length)),
+    progress: () => Math.min(1, all.reduce((sum, { done }) => sum + done, 0) / (all.length * purchases.length)),
+    checkedOut: () => Math.min(1, placed / purchases.length),
     of,
     all,
     publishMs,
     workMs,
     startedAt,
   }
-}
-
-/** Waits until a number has come down to a limit. False when it has stood still for 30 s. */
-async function until(read: () => number, limit: number): Promise<boolean> {
-  let last = read()
-  let movedAt = performance.now()
-  while (last > limit) {
-    if (performance.now() - movedAt > STALLED_MS) return false
-    await sleep(POLL_MS)
-    const now = read()
-    if (now !== last) movedAt = performance.now()
-    last = now
-  }
-  return true
 }

@@ -1,84 +1,87 @@
 // A checkout like a real shop's: every purchase is published once, and six groups do their part of the work.
-import { parseArgs } from 'node:util'
+import type { RunningBroker } from '@polybus/brokers'
 import { type Bus, connect, type DeadLetter, PolybusError } from 'polybus'
 import { checkout } from './checkout.ts'
+import { type Crew, openCrew } from './crew.ts'
 import { accessBroker } from './foreign.ts'
+import { GROUPS } from './groups.ts'
 import { type Ledger, openLedger } from './ledger.ts'
+import { HELP, type Options, readOptions } from './options.ts'
 import { findPlace } from './own-broker.ts'
 import { type Purchase, readPurchases } from './purchases.ts'
 import { count, declined, progressBar, table, verdict, waiting } from './report.ts'
 import { openServices } from './services.ts'
-import { GROUPS, openShop, orders } from './shop.ts'
+import { settled } from './settled.ts'
+import { openShop, orders } from './shop.ts'
 import { summarize, type Summary } from './summary.ts'
+import { type Incident, makeTrouble } from './trouble.ts'
+import { troubleReport } from './trouble-report.ts'
 
-const HELP = `A shop's checkout on 69,659 real purchases: publishes each once, and charges, mails and ships through six groups.
-
-Usage: npm start -- [options]
-
-  --broker URL   where the messages go (default memory:); redis: and amqp: without a host bring up a server for this run
-  --orders N     only the first N purchases, by date (default all)
-  --json         prints one line of JSON instead of the report
-  --help         this text
-
-Examples:
-  npm start
-  npm start -- --orders 5000
-  npm start -- --broker redis:
-  npm start -- --broker amqp://guest:guest@127.0.0.1:5672
-  npm start -- --json
-
-Ends with 0 where everything held, 1 where something did not, 2 where an option is wrong.`
-
-interface Options {
-  readonly broker: string
-  readonly orders: number
+interface Setting extends Options {
+  readonly url: string
+  readonly server: RunningBroker | undefined
   readonly say: (text: string) => void
 }
 
-async function run({ broker: url, orders: limit, say }: Options): Promise<Summary> {
-  const purchases = readPurchases().slice(0, limit)
+async function run({ url, server, say, ...options }: Setting): Promise<Summary> {
+  const purchases = readPurchases().slice(0, options.orders)
   const ledger = openLedger(purchases)
-  const services = openServices()
+  const world = openServices(ledger.served)
   const side = accessBroker(url)
+  const incidents: Incident[] = []
+  let crew: Crew | undefined
 
-  const bus = await connect({ broker: side.broker, service: 'shop', use: [ledger.watch], observe: ledger.observe })
+  const bus = await connect({
+    broker: side.broker,
+    service: 'shop',
+    observe: ledger.saw,
+    publishing: { timeout: '1m' }, // outlasts a crash of the broker
+  })
   try {
     await clear(bus, say)
-    await bus.start(...openShop(services))
-    say(`${count(purchases.length)} orders, six groups, over ${url.slice(0, url.indexOf(':'))}`)
+    if (options.processes > 0) crew = await openCrew(options.processes, url, world.services, ledger)
+    else await bus.start(...openShop(world.services))
+    const where = options.processes > 0 ? ` in ${options.processes} processes` : ''
+    say(`${count(purchases.length)} orders, six groups${where}, over ${url.slice(0, url.indexOf(':'))}`)
+
     const clearBar = progressBar(ledger)
+    const failed = new AbortController()
+    const trouble = makeTrouble(options, { broker: server, crew }, ledger, (one) => incidents.push(one), failed.signal)
     try {
-      await checkout(bus, purchases, ledger, side)
-      await ledger.settled()
+      const work = Promise.all([checkout(bus, purchases, ledger, side), trouble])
+      await (crew ? Promise.race([work, crew.broken]) : work)
+      await settled(bus, ledger)
     } finally {
+      failed.abort()
       clearBar()
     }
     const seconds = (performance.now() - ledger.startedAt) / 1000
     const deadLetters = await lookAtDeadLetters(bus, ledger)
-    say(`\n${table(ledger)}\n\n${waiting(ledger)}\n`)
+    say(`\n${table(ledger)}\n\n${waiting(ledger, options.processes)}\n`)
 
     say(declined(ledger.of('charge').letters.filter(({ error }) => error.name === 'CardDeclined')))
-    services.fixCards()
+    world.fixCards()
     const replay = await bus.deadLetters(orders, 'charge').replay({ errorName: 'CardDeclined' })
-    ledger.of('charge').replayed(replay.done)
-    await ledger.settled()
+    await settled(bus, ledger)
+    // What still runs is finished, and counted.
+    await (crew ?? bus).stop()
     await lookAtDeadLetters(bus, ledger)
     say(`The cards were fixed, and replayed: ${count(replay.done)}.\n`)
 
-    return summarize(purchases, ledger, {
-      seconds,
-      deadLetters,
-      replayed: replay.done,
-      chargedCents: services.chargedCents,
-    })
+    const { chargedCents } = world
+    const moments = { seconds, deadLetters, replayed: replay.done, chargedCents, incidents, handOvers: crew?.handOvers }
+    const summary = summarize(purchases, ledger, moments)
+    if (options.processes + options.restarts > 0) say(`${troubleReport(summary)}\n`)
+    return summary
   } finally {
+    await crew?.stop()
     await bus.close()
     await side.close()
   }
 }
 
 /** A broker that keeps messages may have those of an earlier run. */
-async function clear(bus: Bus, say: Options['say']): Promise<void> {
+async function clear(bus: Bus, say: Setting['say']): Promise<void> {
   for (const group of GROUPS) {
     const { backlog, inFlight } = await bus.stats(orders, group)
     const left = (backlog ?? 0) + (inFlight ?? 0)
@@ -103,20 +106,6 @@ async function lookAtDeadLetters(bus: Bus, ledger: Ledger): Promise<number> {
   return total
 }
 
-function readOptions(): { help: boolean; json: boolean; broker: string; orders: number } {
-  const { values } = parseArgs({
-    options: {
-      broker: { type: 'string', default: 'memory:' },
-      orders: { type: 'string', default: 'all' },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  })
-  if (values.orders !== 'all' && !/^[1-9]\d*$/.test(values.orders))
-    throw new Error(`--orders: expected a whole number from 1, got '${values.orders}'`)
-  return { ...values, orders: values.orders === 'all' ? Infinity : Number(values.orders) }
-}
-
 async function main(): Promise<number> {
   let options
   try {
@@ -131,9 +120,9 @@ async function main(): Promise<number> {
   }
   const say = options.json ? () => {} : (text: string) => console.log(text)
   try {
-    const { url, end } = await findPlace(options.broker, say)
+    const { url, broker: server, end } = await findPlace(options.broker, say)
     try {
-      const summary = await run({ ...options, broker: url, say })
+      const summary = await run({ ...options, url, server, say })
       say(verdict(summary))
       if (options.json) console.log(JSON.stringify(summary))
       return summary.ok ? 0 : 1

@@ -1,5 +1,5 @@
 // A URL without a host, such as `redis:`, means a server of this run's own.
-import { beginRun, type BrokerName, startBroker } from '@polybus/brokers'
+import { beginRun, type BrokerName, type RunningBroker, startBroker } from '@polybus/brokers'
 
 const SERVICES: Readonly<Record<string, BrokerName>> = {
   redis: 'redis',
@@ -11,8 +11,16 @@ const SERVICES: Readonly<Record<string, BrokerName>> = {
 export interface Place {
   /** Of a server that runs. */
   readonly url: string
+  /** The server, where it was brought up for this run. */
+  readonly broker: RunningBroker | undefined
   /** Ends what was brought up for it. */
   end(): Promise<void>
+}
+
+/** The service that a URL without a host stands for. */
+export function ownService(url: string): BrokerName | undefined {
+  const scheme = /^([a-z]+):(\/\/)?$/i.exec(url)?.[1]?.toLowerCase()
+  return scheme === undefined ? undefined : SERVICES[scheme]
 }
 
 /**
@@ -21,15 +29,15 @@ export interface Place {
  * @throws {BrokerUnavailable} saying what is missing on this machine.
  */
 export async function findPlace(url: string, say: (text: string) => void): Promise<Place> {
-  const scheme = /^([a-z]+):(\/\/)?$/i.exec(url)?.[1]?.toLowerCase()
-  const service = scheme === undefined ? undefined : SERVICES[scheme]
-  if (service === undefined) return { url, end: () => Promise.resolve() }
+  const service = ownService(url)
+  if (service === undefined) return { url, broker: undefined, end: () => Promise.resolve() }
   const run = beginRun()
   try {
     const broker = await startBroker(service, { instance: `orders-${process.pid}`, say })
     say(`Brought up ${service} for this run: ${broker.url} (log: ${broker.log})`)
     return {
       url: broker.url,
+      broker,
       async end() {
         await broker.remove()
         await run.end()

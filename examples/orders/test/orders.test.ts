@@ -1,39 +1,7 @@
-import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { fileURLToPath } from 'node:url'
-import { gunzipSync } from 'node:zlib'
 import { describeBroker } from '@polybus/brokers'
 import { expect, test } from 'vitest'
-
-const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
-
-// As `npm start` runs it: the built program, with the Node that the packages bring along.
-const start = (...options: string[]) =>
-  new Promise<{ code: number | null; out: string; err: string }>((resolve) => {
-    const child = execFile(
-      path('../../../node_modules/.bin/node'),
-      [path('../dist/main.js'), ...options],
-      { timeout: 60_000 },
-      (_error, out, err) => resolve({ code: child.exitCode, out, err }),
-    )
-  })
-
-/** What the file says, read by a pattern of its own. */
-function firstByDate(count: number) {
-  const text = gunzipSync(readFileSync(path('../data/CDNOW_master.txt.gz'))).toString()
-  const lines = Array.from(
-    text.matchAll(/^ (\d{5}) (\d{8}) +\d+ +(\d+)\.(\d\d)\r$/gm),
-    ([, , date, whole, part], index) => ({
-      number: index + 2,
-      date: date!,
-      cents: Number(whole) * 100 + Number(part),
-    }),
-  )
-  expect(lines).toHaveLength(69_659)
-  expect(lines.reduce((sum, { cents }) => sum + cents, 0)).toBe(250_031_563)
-  return lines.toSorted((a, b) => a.date.localeCompare(b.date) || a.number - b.number).slice(0, count)
-}
+import { firstByDate, lastLine, start } from './support.ts'
 
 /** What `--json` must say of the first 2,000 orders, on any broker. */
 function expectedOf2000() {
@@ -49,6 +17,7 @@ function expectedOf2000() {
     replayed: declined,
     order_violations: 0,
     lost: 0,
+    repeated_effects: 0,
     ok: true,
   }
 }
@@ -58,8 +27,6 @@ const answers = (port: number) =>
     const socket = connect({ host: '127.0.0.1', port }, () => resolve(true))
     socket.on('error', () => resolve(false)).on('connect', () => socket.destroy())
   })
-
-const lastLine = (out: string) => JSON.parse(out.trimEnd().split('\n').at(-1)!) as unknown
 
 test(
   'memory: 2,000 orders are charged to the cent, each once and in order, and none is lost',
@@ -73,7 +40,10 @@ test(
 )
 
 /** One line a broker: its service, and the scheme of its URLs. */
-const SERVERS = [{ name: 'redis', scheme: 'redis' }] as const
+const SERVERS = [
+  { name: 'redis', scheme: 'redis' },
+  { name: 'rabbitmq', scheme: 'amqp' },
+] as const
 
 for (const { name, scheme } of SERVERS)
   await describeBroker(
@@ -99,7 +69,7 @@ for (const { name, scheme } of SERVERS)
           const [, url] = /^Brought up \w+ for this run: (\S+)/m.exec(out)!
           expect(url).toMatch(new RegExp(`^${scheme}://`))
           expect(out).toMatch(/^charge /m)
-          expect(out.match(/^ok /gm)).toHaveLength(3)
+          expect(out.match(/^ok /gm)).toHaveLength(4)
           expect(code).toBe(0)
           expect(await answers(Number(new URL(url!).port))).toBe(false)
         },
@@ -117,7 +87,7 @@ test(
       expect(out).toMatch(new RegExp(`^${group} `, 'm'))
     expect(out).toContain('CardDeclined')
     expect(out).toMatch(/the publish alone +p50 .*p99/)
-    expect(out.match(/^ok /gm)).toHaveLength(3)
+    expect(out.match(/^ok /gm)).toHaveLength(4)
     expect(out).not.toContain('FAIL')
     expect(code).toBe(0)
   },
@@ -125,8 +95,10 @@ test(
 
 test('--help shows every option and an example, and ends with 0', async () => {
   const { code, out } = await start('--help')
-  for (const option of ['--broker', '--orders', '--json', '--help', 'npm start -- --orders'])
+  for (const option of ['--broker', '--orders', '--processes', '--kill', '--restarts', '--json', '--help'])
     expect(out).toContain(option)
+  for (const example of ['npm start -- --orders', 'npm start -- --broker redis: --processes 4'])
+    expect(out).toContain(example)
   expect(code).toBe(0)
 })
 
@@ -136,6 +108,12 @@ test.each([
   [['--orders', '1.5'], /--orders/],
   [['--orders'], /--orders/],
   [['5000'], /5000/],
+  [['--processes', '2'], /--processes: memory: lives in one process/],
+  [['--processes', 'two', '--broker', 'redis:'], /--processes: expected a whole number/],
+  [['--kill', '2', '--processes', '2', '--broker', 'redis:'], /--kill 2: one must be left/],
+  [['--kill', '1', '--broker', 'redis:'], /--kill 1: one must be left/],
+  [['--restarts', '1'], /--restarts: kills only a server that this run brought up itself/],
+  [['--restarts', '1', '--broker', 'redis://127.0.0.1:6379'], /--restarts: kills only a server/],
   [['--broker', 'rabbit://user:hunter2@shop'], /amqp/],
 ])('what is wrong in %j is said in a line or two, and ends with 2', async (options, names) => {
   const { code, out, err } = await start(...options)

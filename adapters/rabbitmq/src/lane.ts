@@ -1,0 +1,198 @@
+// A queue that is consumed on a channel of its own: closing it gives everything back at once, in order.
+import { randomUUID } from 'node:crypto'
+import type { Channel, ConsumeMessage } from 'amqplib'
+import { type Clock, type PolybusError, sleep } from '@polybus/core'
+import { createAcks } from './acks.ts'
+import { closeChannel, type Link } from './connection.ts'
+import { connectionFailed, feedBroken, rabbitError } from './errors.ts'
+import { countOf } from './mapping.ts'
+
+export interface Token {
+  readonly lane: Lane
+  readonly message: ConsumeMessage
+  readonly position: string
+  readonly bytes: number
+  live: boolean
+  /** The copy of a move is confirmed: what remains is to finish here. */
+  copied: boolean
+}
+
+export interface Lane {
+  readonly id: number
+  readonly queue: string
+  readonly channel: Channel
+  /** Fetched, and not handed over. */
+  readonly buffer: ConsumeMessage[]
+  readonly held: Set<Token>
+  /** A hand-over has begun: nothing is handed out any more. */
+  leaving: boolean
+  open: boolean
+  token(message: ConsumeMessage): Token
+  /** Told to the broker by `flush`. */
+  ack(token: Token): void
+  flush(): void
+  /** Gives one back at once. Only where nobody waits for order. */
+  giveBack(message: ConsumeMessage): void
+  commit(): Promise<void>
+  /** Fetches no more. On a lane with one active consumer it would hand the lane over while messages are held. */
+  cancel(): Promise<void>
+  close(): Promise<void>
+}
+
+/** AMQP's transactions, which amqplib does not show: class 90. */
+const TX = { select: [5_898_250, 5_898_251], commit: [5_898_260, 5_898_261] } as const
+const rpc = (channel: Channel, [method, answer]: readonly [number, number]): Promise<unknown> =>
+  (channel as unknown as { rpc(method: number, fields: object, answer: number): Promise<unknown> }).rpc(
+    method,
+    {},
+    answer,
+  )
+
+/** So long after a queue is gone it is not made again: its deletion, still under way, would take the new one's bindings along. */
+export const GONE_MS = 500
+/** Acks reach a quorum queue one write to disk later; a channel that closes earlier drops them. */
+const TOLD_MS = 100
+
+/**
+ * What was handed over so often may be what kills processes. Where order does not matter it is then fetched one at a time: a
+ * crash counts for all that was fetched, and the innocent would be stopped with the guilty.
+ */
+const SUSPECT = 3
+
+export interface LaneOptions {
+  readonly link: Link
+  readonly clock: Clock
+  /** Several consumers at a time, and no order. */
+  readonly shared: boolean
+  readonly id: number
+  readonly queue: string
+  readonly prefetch: number
+  /** Acks have to be for good. */
+  readonly durable: boolean
+  /** There is something new. */
+  readonly wake: () => void
+  /** Closed by others; `gone`: the queue was deleted. */
+  readonly onClosed: (lane: Lane, error: PolybusError, gone: boolean) => void
+}
+
+export async function openLane(options: LaneOptions): Promise<Lane> {
+  const { link, clock, id, queue, prefetch, durable, wake, onClosed } = options
+  const channel = await link.channel()
+  const name = randomUUID().slice(0, 8)
+  const buffer: ConsumeMessage[] = []
+  let cause: unknown
+  const tags: string[] = []
+  let fetching = true
+  let ramped = !options.shared || prefetch === 1
+  let toldAt = -Infinity
+  const acks = createAcks()
+  let begun = false
+  const over = (error: PolybusError, gone: boolean): void => {
+    if (!lane.open) return
+    lane.open = false
+    buffer.length = 0
+    if (begun) onClosed(lane, error, gone)
+  }
+  const lane: Lane = {
+    id,
+    queue,
+    channel,
+    buffer,
+    held: new Set(),
+    leaving: false,
+    open: true,
+    token(message) {
+      const { deliveryTag } = message.fields
+      const token: Token = {
+        lane,
+        message,
+        // Unlike the tag alone it never comes again.
+        position: `${queue}/${name}-${deliveryTag}`,
+        bytes: message.content.length + 200,
+        live: true,
+        copied: false,
+      }
+      lane.held.add(token)
+      return token
+    },
+    ack(token) {
+      acks.finish(token.message.fields.deliveryTag)
+      token.live = false
+      lane.held.delete(token)
+    },
+    flush() {
+      for (const { tag: deliveryTag, upTo } of acks.take()) {
+        channel.ack({ fields: { deliveryTag } } as ConsumeMessage, upTo)
+        toldAt = clock.now()
+      }
+    },
+    giveBack(message) {
+      acks.gone(message.fields.deliveryTag)
+      channel.nack(message, false, true)
+    },
+    commit: () => link.ask(() => rpc(channel, TX.commit)).then(() => undefined),
+    async cancel() {
+      fetching = false
+      for (const tag of tags.splice(0)) await link.ask(() => channel.cancel(tag))
+    },
+    async close() {
+      if (!lane.open) return
+      lane.open = false
+      buffer.length = 0
+      try {
+        lane.flush()
+        // A cancel waits for all that was told; but with one active consumer it would hand the lane over before the rest is back.
+        if (options.shared) await lane.cancel()
+        else await sleep(clock, Math.max(0, toldAt + TOLD_MS - clock.now()))
+        await link.ask(() => channel.close())
+      } catch (error) {
+        if (!link.dead) throw error
+      }
+    },
+  }
+  const arrived = (message: ConsumeMessage | null): void => {
+    if (message === null) {
+      // Nothing of this channel can be settled any more.
+      over(feedBroken(`The queue '${queue}' was deleted, or its node went away.`), true)
+      closeChannel(channel)
+    } else if (lane.open) {
+      buffer.push(message)
+      wake()
+      if (!ramped && countOf(message) < SUSPECT) {
+        ramped = true
+        // If it fails, the channel or the link is closed, and that is told.
+        widen().catch(() => undefined)
+      }
+    }
+  }
+  const consume = async (count: number): Promise<void> => {
+    await link.ask(() => channel.prefetch(count))
+    if (!fetching) return
+    const { consumerTag } = await link.ask(() => channel.consume(queue, arrived))
+    if (fetching) tags.push(consumerTag)
+    else await link.ask(() => channel.cancel(consumerTag))
+  }
+  /** One that fetches more takes over; what the first one brought stays good. */
+  const widen = async (): Promise<void> => {
+    await consume(prefetch)
+    const first = fetching ? tags.shift() : undefined
+    if (first !== undefined) await link.ask(() => channel.cancel(first))
+  }
+  channel.on('error', (error) => (cause = error))
+  channel.on('close', () =>
+    over(
+      link.dead ?? (cause === undefined ? connectionFailed('a channel was closed', 'unknown') : rabbitError(cause)),
+      false,
+    ),
+  )
+  try {
+    if (durable) await link.ask(() => rpc(channel, TX.select))
+    await consume(ramped ? prefetch : 1)
+  } catch (error) {
+    lane.open = false
+    closeChannel(channel)
+    throw error
+  }
+  begun = true
+  return lane
+}

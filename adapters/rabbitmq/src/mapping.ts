@@ -1,0 +1,190 @@
+// Wire and native forms, pure. What has a place among AMQP's properties goes there; other CloudEvents attributes are `ce_…`
+// headers, as on Redis and Kafka. A message without `ce_specversion` is foreign.
+import { crc32 } from 'node:zlib'
+import type { ConsumeMessage, Message, MessageProperties, Options } from 'amqplib'
+import type { Headers, HeaderValue, WireMessage } from '@polybus/core'
+
+export interface Native {
+  readonly content: Buffer
+  readonly options: Options.Publish
+}
+type Table = Record<string, unknown>
+
+const VERSION = 'ce_specversion'
+/** Headers that RabbitMQ routes by or writes itself, and names that a field table cannot hold: they travel in one of ours. */
+const OWN = /^(CC|BCC|x-death|x-delivery-count|x-acquired-count|x-delivery-time|x-(first|last)-death-.*|__proto__)$/
+const MORE = 'polybus-more-headers'
+const NULL_BODY = 'polybus-null-body'
+/** Which lane's queue a rung hands a message to. */
+export const LANE = 'polybus-lane'
+const INTERNAL = new Set([MORE, NULL_BODY, LANE])
+const SHORT = 255
+
+/** Attribute, its property and, where that has no room, its header. */
+const PROPERTIES = [
+  ['id', 'messageId', 'ce_id'],
+  ['type', 'type', 'ce_type'],
+  ['contentType', 'contentType', 'ce_datacontenttype'],
+  ['correlationId', 'correlationId', 'ce_correlationid'],
+] as const
+const ATTRIBUTES = [
+  ['source', 'ce_source'],
+  ['key', 'ce_partitionkey'],
+  ['dataSchema', 'ce_dataschema'],
+  ['causationId', 'ce_causationid'],
+] as const
+const CE = new Set<string>([
+  VERSION,
+  'ce_time',
+  ...PROPERTIES.map(([, , header]) => header),
+  ...ATTRIBUTES.map(([, header]) => header),
+])
+
+const fits = (text: string): boolean => Buffer.byteLength(text) <= SHORT
+const bufferOf = (value: Uint8Array): Buffer =>
+  Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+const isShort = (name: string, seen: Table): boolean =>
+  name !== '' && fits(name) && !OWN.test(name) && !CE.has(name) && !Object.hasOwn(seen, name)
+
+/** The native form of a message. `lane`: for rungs of a keyed group. */
+export function toNative(message: WireMessage, lane?: number): Native {
+  const headers: Table = { [VERSION]: '1.0' }
+  const options: Options.Publish & Table = { headers, persistent: true, mandatory: true }
+  for (const [attribute, property, header] of PROPERTIES) {
+    const value = message[attribute]
+    if (value === undefined) continue
+    if (fits(value)) options[property] = value
+    else headers[header] = value
+  }
+  for (const [attribute, header] of ATTRIBUTES) {
+    const value = message[attribute]
+    if (value !== undefined) headers[header] = value
+  }
+  if (message.time !== undefined) {
+    // The property counts in seconds.
+    options.timestamp = Math.max(0, Math.floor(message.time / 1000))
+    headers['ce_time'] = new Date(message.time).toISOString()
+  }
+  if (message.body === null) headers[NULL_BODY] = '1'
+  putHeaders(headers, message.headers)
+  if (lane !== undefined) headers[LANE] = String(lane)
+  return { content: message.body === null ? Buffer.alloc(0) : bufferOf(message.body), options }
+}
+
+/** Duplicates, and names that cannot stand in a table, go into one header, as JSON. */
+function putHeaders(table: Table, headers: Headers): void {
+  const more: (readonly [string, string, 1?])[] = []
+  for (const [name, value] of headers) {
+    if (isShort(name, table) && !INTERNAL.has(name)) table[name] = typeof value === 'string' ? value : bufferOf(value)
+    else more.push(typeof value === 'string' ? [name, value] : [name, bufferOf(value).toString('base64'), 1])
+  }
+  if (more.length > 0) table[MORE] = JSON.stringify(more)
+}
+
+function moreHeaders(value: unknown): [string, HeaderValue][] {
+  if (typeof value !== 'string') return []
+  try {
+    const list = JSON.parse(value) as (readonly [string, string, 1?])[]
+    return list.map(([name, text, binary]) => [name, binary ? Buffer.from(text, 'base64') : text])
+  } catch {
+    return []
+  }
+}
+
+/** The message as it came. What is not ours keeps its id only where that is trusted. */
+export function fromNative(
+  { content, properties }: Pick<Message, 'content' | 'properties'>,
+  trusted = false,
+): WireMessage {
+  const table: Table = properties.headers ?? {}
+  const ours = table[VERSION] !== undefined
+  const headers: [string, HeaderValue][] = []
+  for (const [name, value] of Object.entries(table))
+    if (!CE.has(name) && !INTERNAL.has(name) && !OWN.test(name) && value !== undefined)
+      headers.push([name, valueOf(value)])
+  headers.push(...moreHeaders(table[MORE]))
+  const text = (name: string): string | undefined => (typeof table[name] === 'string' ? table[name] : undefined)
+  const property = (name: keyof MessageProperties): string | undefined => properties[name] as string | undefined
+  const [id, type, contentType, correlationId] = PROPERTIES.map(([, name, header]) => text(header) ?? property(name))
+  const [source, key, dataSchema, causationId] = ATTRIBUTES.map(([, header]) => text(header))
+  return {
+    id: ours || trusted || text('ce_id') !== undefined ? id : undefined,
+    source,
+    type,
+    time: timeOf(text('ce_time'), properties.timestamp as unknown),
+    key,
+    headers,
+    body: table[NULL_BODY] === '1' && content.length === 0 ? null : content,
+    contentType,
+    dataSchema,
+    correlationId,
+    causationId,
+  }
+}
+
+function timeOf(text: string | undefined, seconds: unknown): number | undefined {
+  const time = text === undefined ? NaN : Date.parse(text)
+  if (!Number.isNaN(time)) return time
+  return typeof seconds === 'number' && Number.isSafeInteger(seconds * 1000) ? seconds * 1000 : undefined
+}
+
+/** How often it was handed over, this time included. Whoever publishes may write the header; only with a redelivery it is the broker's. */
+export function countOf({ fields, properties }: ConsumeMessage): number {
+  const counted = properties.headers?.['x-delivery-count'] as unknown
+  return fields.redelivered ? (typeof counted === 'number' ? counted : 1) + 1 : 1
+}
+
+/** Foreign tables hold numbers, times and tables too. */
+function valueOf(value: unknown): HeaderValue {
+  if (typeof value === 'string' || Buffer.isBuffer(value)) return value
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return String(value)
+  return JSON.stringify(value) ?? ''
+}
+
+const KEPT = [
+  'contentType',
+  'contentEncoding',
+  'correlationId',
+  'messageId',
+  'type',
+  'appId',
+  'replyTo',
+  'timestamp',
+  'priority',
+] as const
+
+/**
+ * A copy of what came, byte for byte, whose `polybus-*` headers are exactly these. Expiration and user id stay behind: they
+ * would delete the copy, or be refused. So do CC and BCC, which would send it elsewhere too, and what the broker counted.
+ */
+export function copyOf(
+  { content, properties }: Pick<Message, 'content' | 'properties'>,
+  given: Headers,
+  lane?: number,
+): Native {
+  const headers: Table = {}
+  const table: Table = properties.headers ?? {}
+  for (const [name, value] of Object.entries(table))
+    if (!OWN.test(name) && !(name.startsWith('polybus-') && name !== NULL_BODY)) headers[name] = value
+  putHeaders(headers, [...moreHeaders(table[MORE]).filter(([name]) => !name.startsWith('polybus-')), ...given])
+  if (lane !== undefined) headers[LANE] = String(lane)
+  const options: Options.Publish & Table = { headers, persistent: true, mandatory: true }
+  for (const name of KEPT) if (properties[name] !== undefined) (options as Table)[name] = properties[name]
+  return { content, options }
+}
+
+/** Bytes of body, properties and headers, about as a field table holds them. */
+export function size(message: WireMessage): number {
+  let bytes = (message.body?.byteLength ?? 24) + 40
+  for (const [attribute] of [...PROPERTIES, ...ATTRIBUTES]) {
+    const value = message[attribute]
+    if (value !== undefined) bytes += 20 + Buffer.byteLength(value)
+  }
+  for (const [name, value] of message.headers)
+    bytes += 6 + Buffer.byteLength(name) + (typeof value === 'string' ? Buffer.byteLength(value) : value.byteLength)
+  return bytes
+}
+
+/** CRC-32 of the key's UTF-8, modulo the partitions: every language has it, so that foreign producers can agree. */
+export const partitionOf = (key: string | undefined, count: number): number =>
+  count === 1 || key === undefined ? 0 : crc32(key) % count

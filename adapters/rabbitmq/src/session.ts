@@ -1,0 +1,156 @@
+// What hangs on one link: publishers, what is known of channels, and the check that no declared group is missed.
+import type { Channel } from 'amqplib'
+import { type Call, type ChannelSpec, type Clock, PolybusError, type Receipt, sleep } from '@polybus/core'
+import type { Link } from './connection.ts'
+import { missing } from './errors.ts'
+import { GONE_MS } from './lane.ts'
+import { bindingsOf, type Layout, layoutOf } from './layout.ts'
+import type { Settings } from './options.ts'
+import { createPublisher, type Publisher } from './publisher.ts'
+import { bind, declareChannel, declareGroup, readPartitions } from './topology.ts'
+
+export interface Session {
+  readonly link: Link
+  readonly clock: Clock
+  readonly settings: Settings
+  readonly mayCreate: boolean
+  readonly publishes: Publisher
+  /** Copies of moves: what kills the one channel must not touch the other. */
+  readonly moves: Publisher
+  layoutFor(spec: ChannelSpec, recorded?: number): Layout
+  /** What is known of a channel; asks the broker for its partitions at first. */
+  layout(channel: string, call: Call): Promise<Layout>
+  /** Forgets it: it was set up anew. */
+  forget(channel: string): void
+  /** A plan cannot see bindings: where some are gone only a message that comes back tells. */
+  bindAnew(layout: Layout, call: Call): Promise<void>
+  verify(layout: Layout, lanes: ReadonlySet<number>, call: Call): Promise<Receipt>
+}
+
+export interface SessionOptions {
+  readonly link: Link
+  readonly clock: Clock
+  readonly settings: Settings
+  readonly namespace: string | undefined
+  readonly mayCreate: boolean
+  /** Channels that core spoke of. */
+  readonly specs: ReadonlyMap<string, ChannelSpec>
+}
+
+export function createSession(options: SessionOptions): Session {
+  const { link, clock, settings, namespace, mayCreate, specs } = options
+  const layouts = new Map<string, Promise<Layout>>()
+  const verified = new Map<string, number>()
+  const checks = new Map<
+    string,
+    { running: Promise<unknown>; next: Promise<Receipt> | undefined; lanes: Set<number> }
+  >()
+  let asking: Promise<Channel> | undefined
+
+  const session: Session = {
+    link,
+    clock,
+    settings,
+    mayCreate,
+    publishes: createPublisher(link, mayCreate),
+    moves: createPublisher(link, mayCreate),
+    layoutFor: (spec, recorded) => layoutOf(settings, namespace, spec, recorded),
+    layout(channel, call) {
+      let found = layouts.get(channel)
+      if (!found) {
+        found = read(channel, call)
+        layouts.set(channel, found)
+        found.catch(() => layouts.delete(channel))
+      }
+      return found
+    },
+    forget: (channel) => void layouts.delete(channel),
+    async bindAnew(layout, call) {
+      try {
+        await declareChannel(link, layout, call)
+        for (const group of layout.groups) await declareGroup(link, layout, group, call)
+      } catch (error) {
+        // The message is refused as it is; what went wrong here comes again with its next try.
+        if (!PolybusError.is(error)) throw error
+      }
+    },
+    verify(layout, lanes, call) {
+      const at = verified.get(layout.channel)
+      if (at !== undefined && settings.verifyMs > 0 && clock.now() - at < settings.verifyMs) return DONE
+      // A check that has begun may have looked already: who comes later waits for the next, and shares it.
+      const state = checks.get(layout.channel)
+      if (state?.next) {
+        for (const lane of lanes) state.lanes.add(lane)
+        return state.next
+      }
+      const wanted = new Set(lanes)
+      const before = state?.running ?? Promise.resolve()
+      const entry = { running: before, next: undefined as Promise<Receipt> | undefined, lanes: wanted }
+      const run = before
+        .catch(() => undefined)
+        .then(() => {
+          entry.next = undefined
+          return check(layout, wanted, call)
+        })
+      entry.running = run
+      entry.next = run
+      checks.set(layout.channel, entry)
+      return run
+    },
+  }
+  const read = async (channel: string, call: Call): Promise<Layout> => {
+    const spec = specs.get(channel)
+    if (!spec) throw missing(`channel '${channel}' that this bus knows of`, false)
+    const plain = session.layoutFor(spec)
+    if (!plain.laned) return plain
+    const recorded = await readPartitions(link, plain, call)
+    if (recorded === undefined && mayCreate) throw missing(`channel '${channel}'`, true)
+    return session.layoutFor(spec, recorded)
+  }
+  const check = async (layout: Layout, lanes: ReadonlySet<number>, call: Call): Promise<Receipt> => {
+    const startedAt = clock.now()
+    const gone: { group: string; error: PolybusError }[] = []
+    for (const group of layout.groups) {
+      try {
+        await look(layout, group, lanes)
+      } catch (error) {
+        if (!PolybusError.is(error, 'TOPOLOGY_MISSING')) throw error
+        if (mayCreate) {
+          await sleep(clock, GONE_MS)
+          await declareChannel(link, layout, call)
+          await declareGroup(link, layout, group, call)
+        }
+        gone.push({
+          group,
+          error: new PolybusError(
+            'TOPOLOGY_MISSING',
+            `The group '${group}' of the channel '${layout.channel}' was gone: ${error.message}`,
+            {
+              retryable: true,
+              sent: 'unknown',
+            },
+          ),
+        })
+      }
+    }
+    if (gone.length > 0) return { missing: gone }
+    verified.set(layout.channel, startedAt)
+    return {}
+  }
+  /** Where nothing may be created, queues are looked for; their bindings cannot be seen. */
+  const look = async (layout: Layout, group: string, lanes: ReadonlySet<number>): Promise<void> => {
+    const channel = await (asking ??= link.channel().then((made) => {
+      made.on('close', () => (asking = undefined))
+      return made
+    }))
+    if (mayCreate) {
+      const bindings = bindingsOf(layout, group, lanes)
+      await link.ask(() => Promise.all(bindings.map((binding) => bind(channel, binding))))
+      if (bindings.length > 0) return
+    }
+    await link.ask(() => Promise.all([...lanes].map((lane) => channel.checkQueue(layout.queue(group, lane)))))
+  }
+  return session
+}
+
+const DONE: Promise<Receipt> = Promise.resolve({})

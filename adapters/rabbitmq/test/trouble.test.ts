@@ -1,0 +1,57 @@
+// What only RabbitMQ has to go wrong: alarms, and a server that is told to refuse.
+import { describeBroker } from '@polybus/brokers'
+import { channel, consumer, createBus, PolybusError, trust } from '@polybus/core'
+import { expect, test, vi } from 'vitest'
+import { bench, control, until } from './support.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+await describeBroker(
+  'rabbitmq',
+  (broker) => {
+    test('rabbitmq: during a memory alarm every publish settles by its deadline, consuming goes on, and afterwards all is well', async (context) => {
+      const ctl = control(broker())
+      if (!ctl) return context.skip('rabbitmqctl is not at hand')
+      const { open, namespace } = bench(broker())
+      const orders = channel('orders', { schema: trust<{ n: number }>(), groups: ['work'] })
+      const bus = await createBus(open(), { namespace, logger: false })
+      const seen: number[] = []
+      let release: () => void = () => {}
+      const held = new Promise<void>((resolve) => (release = resolve))
+      await bus.start(
+        consumer(orders, 'work', async ({ n }) => {
+          if (n === 0) await held
+          seen.push(n)
+        }),
+      )
+      await bus.publish(orders, { n: 0 })
+      await ctl('set_vm_memory_high_watermark', '0.00001')
+      try {
+        const refused = async (): Promise<PolybusError | undefined> => {
+          const started = Date.now()
+          const error = await bus.publish(orders, { n: 1 }, { timeout: '500ms' }).catch((thrown: unknown) => thrown)
+          expect(Date.now() - started).toBeLessThan(3000)
+          return PolybusError.is(error) ? error : undefined
+        }
+        // The first that is written makes the server say that it does not read.
+        await until(async () => (await refused())?.sent === 'no', 'the alarm to be known')
+        release()
+        await until(() => seen.includes(0), 'the handler that was under way')
+        expect((await bus.stats(orders, 'work')).deadLetters).toBe(0)
+      } finally {
+        await ctl('set_vm_memory_high_watermark', '0.4')
+      }
+      await until(
+        () =>
+          bus.publish(orders, { n: 2 }, { timeout: '2s' }).then(
+            () => true,
+            () => false,
+          ),
+        'publishing again',
+      )
+      await until(() => seen.includes(2), 'what was published afterwards')
+      await bus.close()
+    })
+  },
+  { instance: 'rabbitmq-trouble' },
+)
