@@ -85,12 +85,17 @@ await describeBroker(
       await bus.close()
       expect(proxy.answersCut, 'answers that were cut').toBeGreaterThan(0)
       const heir = await subscribe(beside, channelSpec)
-      const rest = await heir.take(5, 8000)
-      expect(rest.map(({ message }) => String(message.body)).toSorted()).toEqual(
-        [0, 1, 2, 3, 4].map((n) => `{"n":${100 + 10 * n}}`),
+      // Also what was published twice, because an answer was lost, and then waited for its retry.
+      const rest = new Set<string>()
+      await until(
+        async () => {
+          const some = await heir.take(5, 200)
+          for (const { message } of some) rest.add(String(message.body))
+          await heir.ack(...some)
+          return [100, 110, 120, 130, 140].every((n) => rest.has(`{"n":${n}}`)) && isIdle(await numbers())
+        },
+        async () => `the five to come back; came: ${[...rest].join(' ')}; ${JSON.stringify(await numbers())}`,
       )
-      await heir.ack(...rest)
-      expect(await numbers()).toMatchObject({ backlog: 0, inFlight: 0 })
     })
   },
   { instance: 'redis-cuts' },

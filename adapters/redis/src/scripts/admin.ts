@@ -147,7 +147,8 @@ return { backlog or -1, flying, math.max(0, time - oldest), redis.call('XLEN', K
  * Moves a group: it is made again at other places, so that nothing is pending any more, and its epoch tells its members
  * that what they hold is lost. KEYS meta stream…. ARGV group id….
  */
-export const REWIND: string = `
+export const REWIND: string = `${EVEN_IF_FULL}
+evenIfFull(KEYS[1])
 for i = 2, #KEYS do
   redis.call('XGROUP', 'DESTROY', KEYS[i], ARGV[1])
   redis.call('XGROUP', 'CREATE', KEYS[i], ARGV[1], ARGV[i])

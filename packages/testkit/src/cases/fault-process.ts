@@ -155,6 +155,9 @@ export const cases: readonly Case[] = [
         sent: (_: unknown, result: Result<Receipt> | undefined) => void (result?.ok && answers.count++),
       })
       const bus = await env.bus({ adapter })
+      // Its channel is set up before the burst, whose publishes have only a second.
+      await env.publish(bus, flow, env.item())
+      answers.count = 0
       const publishing = Promise.allSettled(
         env.items(500).map((item) => env.publish(bus, flow, item, { timeout: '1s' })),
       )

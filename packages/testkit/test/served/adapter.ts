@@ -116,6 +116,8 @@ async function dial({ host, port }: { host: string; port: number }, signal: Abor
   const lanes: Connection['lanes'] = new Map()
   let alive = true
   let ids = 0
+  // It may end before there is anything to tell of it.
+  let connection: Connection | undefined
   socket.on('error', () => {})
   const tell = speak(socket, ({ kind, id, value, error, feed, tokens = [], args = [] }: Frame) => {
     if (kind === 'answer') {
@@ -138,13 +140,13 @@ async function dial({ host, port }: { host: string; port: number }, signal: Abor
     for (const { fail } of waiting.values()) fail(error)
     waiting.clear()
     for (const { source, held } of feeds.values()) if (held.size > 0) source.onLost([...held.values()])
-    connection.onLost?.(error)
+    connection?.onLost?.(error)
   }
   socket.on('close', end)
   signal.addEventListener('abort', end)
   await once(socket, 'connect', { signal })
   signal.removeEventListener('abort', end)
-  const connection: Connection = {
+  connection = {
     socket,
     feeds,
     lanes,
