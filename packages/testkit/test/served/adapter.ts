@@ -117,7 +117,7 @@ async function dial({ host, port }: { host: string; port: number }, signal: Abor
   let alive = true
   let ids = 0
   // It may end before there is anything to tell of it.
-  let connection: Connection | undefined
+  let connection = undefined as Connection | undefined
   socket.on('error', () => {})
   const tell = speak(socket, ({ kind, id, value, error, feed, tokens = [], args = [] }: Frame) => {
     if (kind === 'answer') {
