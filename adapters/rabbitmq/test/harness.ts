@@ -1,9 +1,10 @@
 // The conformance suite's way to a real RabbitMQ: a server of its own, and a fault proxy for each namespace.
 import { type RunningBroker, startBroker } from '@polybus/brokers'
-import type { Adapter, ChannelSpec, WireMessage } from '@polybus/core'
+import { type Adapter, type ChannelSpec, sleep, systemClock, type WireMessage } from '@polybus/core'
 import { type Faults, type Foreign, type Harness, namespaceProxies, type Timing } from '@polybus/testkit'
 import { type Channel, type ChannelModel, connect, type GetMessage } from 'amqplib'
 import { rabbitmq } from '../src/index.ts'
+import { GONE_MS } from '../src/lane.ts'
 import { entitiesOf, type Entity, exchangeOf, type Layout, layoutOf } from '../src/layout.ts'
 import { fromNative, partitionOf } from '../src/mapping.ts'
 import { checkOptions } from '../src/options.ts'
@@ -18,6 +19,7 @@ export const parallel = 4
 /** Quorum queues that are a second old may not be on disk yet when the server is killed. */
 export const timing: Partial<Timing> = { ageMs: 10_000 }
 let address = '127.0.0.1:5672'
+const clock = systemClock()
 
 export async function prepare(namespace: string): Promise<void> {
   await proxies.prepare(namespace)
@@ -77,6 +79,11 @@ async function aside<T>(use: (channel: Channel, connection: ChannelModel) => Pro
     await connection.close().catch(() => {})
   }
 }
+/** What is made in its place too soon may be swept away with it. */
+async function deleted(channel: Channel, queue: string): Promise<void> {
+  await channel.deleteQueue(queue)
+  await sleep(clock, GONE_MS)
+}
 const put = (channel: Channel, { kind, ...entity }: Entity): Promise<unknown> =>
   kind === 'queue'
     ? channel.assertQueue(entity.name, { arguments: { ...entity.arguments } })
@@ -115,13 +122,13 @@ export const faults = (namespace: string): Faults => ({
           : entity.name.startsWith(`${found.names.queue(group)}:retry-`),
       )
       for (const entity of blocked) {
-        await client.deleteQueue(entity.name)
+        await deleted(client, entity.name)
         await client.assertQueue(entity.name, { arguments: { 'x-max-length': 0, 'x-overflow': 'reject-publish' } })
       }
       return () =>
         aside(async (again) => {
           for (const entity of blocked) {
-            await again.deleteQueue(entity.name)
+            await deleted(again, entity.name)
             await put(again, entity)
           }
         })

@@ -4,6 +4,7 @@ import { connect, createServer, type Server } from 'node:net'
 import { type Clock, sleep, systemClock } from '@polybus/core'
 import { type Link, link, type Wish } from './proxy-link.ts'
 import type { Weather } from './proxy-pipe.ts'
+import { reserve } from './proxy-port.ts'
 
 /** One more port of a proxy, for one client. */
 export interface Door {
@@ -64,6 +65,8 @@ export interface FaultProxyOptions {
 
 interface OwnDoor extends Door {
   readonly server: Server
+  /** Gives the port's number back. */
+  release(): void
 }
 
 /** Outgoing connections take their ports from 32768 up: one of those could be taken while the proxy is down. */
@@ -109,7 +112,7 @@ export async function faultProxy(
     },
   }
 
-  const makeDoor = (port: number): OwnDoor => {
+  const makeDoor = (port: number, release: () => void): OwnDoor => {
     const own = new Set<Link>()
     let shut = false
     const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (client) => {
@@ -128,6 +131,7 @@ export async function faultProxy(
       host,
       port,
       server,
+      release,
       shut() {
         shut = true
         for (const one of own) one.reset()
@@ -147,10 +151,15 @@ export async function faultProxy(
   }
   const open = async (wanted?: number): Promise<OwnDoor> => {
     for (let tries = 0; tries < TRIES; tries++) {
-      const made = makeDoor(wanted ?? PORTS.first + Math.floor(Math.random() * PORTS.count))
-      if (await listen(made)) {
-        doors.add(made)
-        return made
+      const port = wanted ?? PORTS.first + Math.floor(Math.random() * PORTS.count)
+      const release = await reserve(host, port)
+      if (release) {
+        const made = makeDoor(port, release)
+        if (await listen(made)) {
+          doors.add(made)
+          return made
+        }
+        release()
       }
       if (wanted !== undefined) throw new Error(`Port ${wanted} of ${host} is taken.`)
     }
@@ -223,7 +232,8 @@ export async function faultProxy(
       closed = true
       cut()
       await Promise.all(
-        [...doors].map(async ({ server }) => {
+        [...doors].map(async ({ server, release }) => {
+          release()
           if (!server.listening) return
           const over = once(server, 'close')
           server.close()

@@ -278,3 +278,15 @@ test('the faults of a namespace: crash cuts off one adapter, also by what the su
   await until(() => two!.error(), 'the second to be cut off')
   await own.close('a')
 })
+
+test('the port of a proxy that is down is taken by no other proxy', async () => {
+  const proxy = await start()
+  proxy.down()
+  await expect(faultProxy(target, { port: proxy.port })).rejects.toThrow(/is taken/)
+  await proxy.up()
+  await proxy.close()
+  const next = await start({ port: proxy.port })
+  const one = await client(next)
+  one.say('x')
+  await until(() => one.got() === 'x', 'the port to be free again')
+})
