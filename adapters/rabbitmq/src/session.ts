@@ -67,6 +67,8 @@ export function createSession(options: SessionOptions): Session {
     forget: (channel) => void layouts.delete(channel),
     async bindAnew(layout, call) {
       try {
+        // What was deleted just now must be gone for good first: see GONE_MS.
+        await sleep(clock, GONE_MS, call.signal)
         await declareChannel(link, layout, call)
         for (const group of layout.groups) await declareGroup(link, layout, group, call)
       } catch (error) {

@@ -32,9 +32,11 @@ export async function plan(link: Link, layoutFor: LayoutFor, specs: readonly Cha
     const first = layoutFor(spec)
     // What has names that are not ours has no record.
     const ours = first.laned || (!spec.keyed && first.exchange === first.names.exchange)
+    // The record is written before the exchange is made: looked at in the other order, a keyed channel that somebody makes
+    // just now would seem to have none.
+    const exchange = await look(link, exchangeOf(first), call)
     const recorded = ours ? await readPartitions(link, first, call) : undefined
     const layout = layoutFor(spec, recorded)
-    const exchange = await look(link, exchangeOf(layout), call)
     const odd = ours && oddities(spec, recorded, exchange !== undefined)
     if (odd) {
       conflicts.push({ kind: 'partitions', name: spec.name, text: odd })

@@ -2,13 +2,30 @@
 import { describeBroker } from '@polybus/brokers'
 import { channel, consumer, createBus, PolybusError, trust } from '@polybus/core'
 import { expect, test, vi } from 'vitest'
-import { bench, control, until } from './support.ts'
+import { bench, call, clock, control, spec, until } from './support.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 
 await describeBroker(
   'rabbitmq',
   (broker) => {
+    test('rabbitmq: of many that set up one keyed channel at once none is refused', async () => {
+      const { connect } = bench(broker())
+      const adapters = await Promise.all(Array.from({ length: 6 }, () => connect()))
+      for (let round = 0; round < 5; round++) {
+        const orders = spec(`orders-${round}`, { keyed: true, groups: ['work'] })
+        const conflicts = await Promise.all(
+          adapters.map(async ({ topology }, index) => {
+            // Not all in the same step.
+            for (let turn = 0; turn < index * 2; turn++) await clock.turn()
+            const plan = await topology?.plan([orders], call)
+            await topology?.apply(plan?.changes ?? [], call)
+            return plan?.conflicts
+          }),
+        )
+        expect(conflicts.flat()).toEqual([])
+      }
+    })
     test('rabbitmq: during a memory alarm every publish settles by its deadline, consuming goes on, and afterwards all is well', async (context) => {
       const ctl = control(broker())
       if (!ctl) return context.skip('rabbitmqctl is not at hand')

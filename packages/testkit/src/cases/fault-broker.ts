@@ -264,6 +264,6 @@ export async function resumed(env: Env, bus: Bus, flow: ItemChannel): Promise<vo
   const { status, reasons } = bus.health()
   assert.ok(
     status !== 'up' && reasons.length > 0 && env.logged.some((text) => text.startsWith('error')),
-    'nothing is received, and nothing says so',
+    `nothing is received, and nothing says so; health: ${status} ${reasons.join('; ')}`,
   )
 }
