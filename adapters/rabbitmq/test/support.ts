@@ -5,19 +5,14 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { RunningBroker } from '@polybus/brokers'
-import {
-  type ChannelSpec,
-  type Delivery,
-  type Feed,
-  sleep,
-  type Source,
-  systemClock,
-  type WireMessage,
-} from '@polybus/core'
+import { type ChannelSpec, sleep, type Source, systemClock, type WireMessage } from '@polybus/core'
+import { channelSpec as spec, drive, type Member, wireMessage as wire } from '@polybus/testkit'
 import { type ConfirmChannel, connect } from 'amqplib'
 import { onTestFinished } from 'vitest'
 import { rabbitmq, type RabbitmqAdapter, type RabbitmqOptions } from '../src/index.ts'
 
+export { spec, wire }
+export type { Member }
 export const clock = systemClock()
 export const call = { signal: new AbortController().signal }
 
@@ -56,83 +51,15 @@ export function bench(broker: RunningBroker): Bench {
   }
 }
 
-export const spec = (name: string, more: Partial<ChannelSpec> = {}): ChannelSpec => ({
-  name,
-  keyed: false,
-  partitions: undefined,
-  groups: ['work'],
-  maxBytes: 256 * 1024,
-  ...more,
-})
-
-export async function create(adapter: RabbitmqAdapter, channel: ChannelSpec): Promise<void> {
-  const plan = await adapter.topology?.plan([channel], call)
-  if (plan?.conflicts.length) throw new Error(plan.conflicts.map(({ text }) => text).join('; '))
-  await adapter.topology?.apply(plan?.changes ?? [], call)
-}
-
-export const wire = (more: Partial<WireMessage> = {}): WireMessage => ({
-  id: randomUUID(),
-  source: 'test',
-  type: 'test',
-  time: 1_700_000_000_000,
-  key: undefined,
-  headers: [],
-  body: Buffer.from('{}'),
-  contentType: 'application/json',
-  dataSchema: undefined,
-  correlationId: undefined,
-  causationId: undefined,
-  ...more,
-})
-
-export async function send(adapter: RabbitmqAdapter, channel: string, message: WireMessage): Promise<void> {
-  const [result] = await adapter.send([{ handover: 0, message, to: { kind: 'channel', channel } }], call)
-  if (!result?.ok) throw result?.error ?? new Error('no result')
-}
-
-export interface Member {
-  readonly feed: Feed
-  readonly lost: unknown[]
-  take(count: number, timeoutMs?: number): Promise<readonly Delivery[]>
-}
-
-export async function subscribe(
+export const create = (adapter: RabbitmqAdapter, channel: ChannelSpec): Promise<void> =>
+  drive(adapter, channel).create()
+export const send = (adapter: RabbitmqAdapter, channel: string, message: WireMessage): Promise<string[]> =>
+  drive(adapter, spec(channel)).send(message)
+export const subscribe = (
   adapter: RabbitmqAdapter,
   channel: ChannelSpec,
   source: Partial<Source> = {},
-): Promise<Member> {
-  const lost: unknown[] = []
-  const feed = await adapter.subscribe(
-    {
-      channel,
-      group: 'work',
-      from: 'beginning',
-      maxInFlight: 100,
-      maxBytes: 64 * 2 ** 20,
-      durable: false,
-      onLost: (tokens) => void lost.push(...tokens),
-      onRevoke: () => Promise.resolve(),
-      ...source,
-    },
-    call,
-  )
-  return {
-    feed,
-    lost,
-    async take(count, timeoutMs = 5000) {
-      const taken: Delivery[] = []
-      const end = clock.now() + timeoutMs
-      while (taken.length < count && clock.now() < end) {
-        const stop = new AbortController()
-        const timer = clock.timer(end - clock.now(), () => stop.abort())
-        taken.push(...(await feed.receive(count - taken.length, stop)))
-        timer.cancel()
-      }
-      return taken
-    },
-  }
-}
+): Promise<Member> => drive(adapter, channel).subscribe('work', source)
 
 export async function until(condition: () => unknown, what: string, timeoutMs = 10_000): Promise<void> {
   const end = clock.now() + timeoutMs

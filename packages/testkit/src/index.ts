@@ -1,4 +1,5 @@
 export { type ConformanceOptions, memoryHarness, runConformance } from './conformance.ts'
+export { channelSpec, drive, type Driver, type DriverOptions, type Member, outgoing, wireMessage } from './driver.ts'
 export {
   type Fault,
   type Faults,

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { able, all, browsing, type Case, faults } from '../case.ts'
 import { PolybusError } from '@polybus/core'
 import { block, blocking } from './outage.ts'
-import { driver, outgoing, sorted, sortedIds, wire } from './driver-tools.ts'
+import { outgoing, wireMessage as wire } from '../driver.ts'
+import { driver, sorted, sortedIds } from './driver-tools.ts'
 
 export const cases: readonly Case[] = [
   {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { able, browsing, type Case } from '../case.ts'
-import { comparable, driver, sameBytes, sorted, sortedIds, wire } from './driver-tools.ts'
+import { wireMessage as wire } from '../driver.ts'
+import { comparable, driver, sameBytes, sorted, sortedIds } from './driver-tools.ts'
 
 export const cases: readonly Case[] = [
   {
