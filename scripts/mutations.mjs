@@ -317,4 +317,20 @@ export const mutations = [
     replace: 'else ;',
     only: '17f',
   },
+
+  // --- transactions
+  {
+    promise: 'what a failed attempt published is never seen',
+    of: 'core',
+    find: 'this.#shared.publishFrom(this.message, this.#outputs)',
+    replace: 'this.#shared.publishFrom(this.message, undefined)',
+    only: '28a,28b',
+  },
+  {
+    promise: 'what an attempt published goes with its settlement',
+    of: 'core',
+    find: "if (outputs && !error && result.kind === 'done')",
+    replace: 'if (false)',
+    only: '28a',
+  },
 ]

@@ -23,7 +23,10 @@ const CAPABILITIES = [
   {
     name: 'delay',
     meaning: 'how the broker keeps the delay of a released retry',
-    of: ({ delay }) => (delay.kind === 'exact' ? `exact, up to ${time(delay.maxMs)} a hop` : `\`${delay.kind}\``),
+    of: ({ delay }) =>
+      delay.kind === 'exact'
+        ? `exact${delay.stepMs ? ` in steps of ${time(delay.stepMs)}` : ''}, up to ${time(delay.maxMs)} a hop`
+        : `\`${delay.kind}\``,
   },
   {
     name: 'move',
@@ -95,8 +98,18 @@ const CAPABILITIES = [
     meaning: 'how far the number can be believed; without it is null',
     of: (/** @type {Capabilities} */ { stats }) => stats[number] ?? 'null',
   })),
-  { name: 'transactional', meaning: "`delivery: 'transactional'`", of: ({ transactional }) => yes(transactional) },
-  { name: 'priority', meaning: '`publish(…, { priority })`', of: ({ priority }) => yes(priority) },
+  {
+    name: 'transactional',
+    meaning:
+      "`delivery: 'transactional'`: what a handler publishes and its message's settlement happen together or not at all",
+    of: ({ transactional }) => yes(transactional),
+  },
+  {
+    name: 'priority',
+    meaning:
+      '`publish(…, { priority })`; on RabbitMQ without a key it depends on the queues and, for quorum queues, on the server ([4.0](brokers/rabbitmq.md#priorities))',
+    of: ({ priority }) => yes(priority),
+  },
   { name: 'delayedPublish', meaning: '`publish(…, { delay })`', of: ({ delayedPublish }) => yes(delayedPublish) },
   { name: 'processes', meaning: 'several processes share a group', of: ({ processes }) => yes(processes) },
   { name: 'credentials', meaning: 'the broker checks who connects', of: ({ credentials }) => yes(credentials) },

@@ -33,7 +33,8 @@ export function capabilitiesOf(abilities: MemoryAbilities, leaseMs: number | nul
     rewind: ['beginning', 'end', 'position', 'time'],
     stats: { backlog: 'exact', inFlight: 'exact', oldestAgeMs: 'exact', deadLetters: 'exact' },
     persistent: false,
-    transactional: false,
+    // A move is part of it, and a position that waits for those before it is finished apart from what was published.
+    transactional: abilities.atomicMove && abilities.singleSettle,
     priority: false,
     delayedPublish: false,
     processes: false,

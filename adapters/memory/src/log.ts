@@ -78,16 +78,23 @@ export function partitionFor(channel: Channel, key: string | undefined): Partiti
   return partitions[index] as Partition
 }
 
-/** Writes one message for every group. An error where the unfinished ones fill the channel. */
-export function append(channel: Channel, message: WireMessage, stamp: Stamp, limits: Limits): Entry | PolybusError {
-  const bytes = size(message)
+/** An error where the unfinished ones, and these, would be more than the channel can hold. */
+export function fullWith(channel: Channel, messages: number, bytes: number, limits: Limits): PolybusError | undefined {
   if (
-    channel.unfinished >= limits.maxBacklog ||
+    channel.unfinished + messages > limits.maxBacklog ||
     channel.unfinishedBytes + bytes > limits.maxBacklogBytes ||
     // Only while a declared group is missing, which holds everything back.
-    channel.kept >= limits.maxBacklog + limits.retention
+    channel.kept + messages > limits.maxBacklog + limits.retention
   )
     return busy(`The channel '${channel.name}' holds ${channel.unfinished} messages that some group has not finished.`)
+  return undefined
+}
+
+/** Writes one message for every group. An error where the channel is full. */
+export function append(channel: Channel, message: WireMessage, stamp: Stamp, limits: Limits): Entry | PolybusError {
+  const bytes = size(message)
+  const full = fullWith(channel, 1, bytes, limits)
+  if (full) return full
   const partition = partitionFor(channel, message.key)
   const offset = partition.nextOffset++
   const entry = entryOf(message, channel.seq++, offset, stamp, bytes, partition, false, 0)

@@ -7,7 +7,7 @@ import { wakeLane } from './groups.ts'
 import { finish, giveBack } from './lanes.ts'
 import { trim } from './log.ts'
 import { withCoreHeaders } from './mapping.ts'
-import { put, stampOf, wakeTouched, type Writer } from './write.ts'
+import { put, stampOf, wakeTouched, type Writer, writeTogether } from './write.ts'
 
 export const OK: Result<void> = { ok: true, value: undefined }
 
@@ -50,9 +50,12 @@ export function createSettle(writer: Writer, connection: Connection, member: Mem
         results.push(written?.ok === false ? written : OK)
         continue
       }
-      results.push(OK)
-      if (settlement.kind === 'ack') finish(handed, prefix)
-      else {
+      if (settlement.kind === 'ack') {
+        const error = settlement.outputs && writeTogether(writer, settlement.outputs, touched)
+        if (!error) finish(handed, prefix)
+        results.push(error ? { ok: false, error } : OK)
+      } else {
+        results.push(OK)
         const keep = releaseHeaders && settlement.headers
         giveBack(handed, false, keep ? withCoreHeaders(handed.message, keep) : undefined)
         released ??= new Set()

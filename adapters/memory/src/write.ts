@@ -3,7 +3,7 @@ import type { Destination, Outgoing, PolybusError, Receipt, Result, WireMessage 
 import type { Broker, Channel, Group, Stamp } from './state.ts'
 import { busy, channelMissing, groupMissing, notAttempted, unsupportedDelay } from './errors.ts'
 import { wakeGroup, wakeLane } from './groups.ts'
-import { append, entryOf, partitionFor, positionOf } from './log.ts'
+import { append, entryOf, fullWith, partitionFor, positionOf } from './log.ts'
 import { size } from './mapping.ts'
 
 /** Who writes: finds channels by the names that the adapter uses, in its namespace. */
@@ -53,6 +53,42 @@ function writeInOrder(writer: Writer, batch: readonly Outgoing[], stamp: Stamp, 
   return results
 }
 
+/** Messages to channels, all of them or none: an error says why none was written. */
+export function writeTogether(
+  writer: Writer,
+  batch: readonly Outgoing[],
+  touched: Channel[],
+): PolybusError | undefined {
+  const { broker } = writer
+  const more = new Map<Channel, { messages: number; bytes: number }>()
+  for (const outgoing of batch) {
+    const refused = refusalOf(broker, outgoing)
+    if (refused) return refused
+    const channel = writer.find(outgoing.to.channel)
+    if (!channel) return channelMissing(outgoing.to.channel, writer.mayCreate)
+    const sum = more.get(channel) ?? { messages: 0, bytes: 0 }
+    more.set(channel, { messages: sum.messages + 1, bytes: sum.bytes + size(outgoing.message) })
+  }
+  for (const [channel, { messages, bytes }] of more) {
+    const full = fullWith(channel, messages, bytes, broker.limits)
+    if (full) return full
+  }
+  const stamp = stampOf(broker)
+  for (const outgoing of batch) {
+    const written = put(writer, outgoing, stamp, touched)
+    if (!written.ok) return written.error
+  }
+  return undefined
+}
+
+const refusalOf = ({ faults }: Broker, outgoing: Outgoing): PolybusError | undefined => {
+  for (const refusal of faults.refusals) {
+    const error = refusal(outgoing)
+    if (error) return error
+  }
+  return undefined
+}
+
 export function wakeTouched(touched: readonly Channel[]): void {
   for (const channel of touched) for (const group of channel.groups.values()) wakeGroup(group)
 }
@@ -65,10 +101,8 @@ export function put(writer: Writer, outgoing: Outgoing, stamp: Stamp, touched: C
   const { broker } = writer
   const { message, to } = outgoing
   if (broker.faults.refusals.size > 0) {
-    for (const refusal of broker.faults.refusals) {
-      const error = refusal(outgoing)
-      if (error) return fail(error)
-    }
+    const error = refusalOf(broker, outgoing)
+    if (error) return fail(error)
   }
   const channel = writer.find(to.channel)
   if (!channel) return fail(channelMissing(to.channel, writer.mayCreate))

@@ -47,9 +47,9 @@ export interface Capabilities {
   readonly groups: 'any' | 'declared'
   /** What a new group may ask for. */
   readonly from: readonly ('beginning' | 'end')[]
-  /** How a delay of a group destination is kept: `exact` up to `maxMs` a hop, by the ladder of core, or not at all. */
+  /** How a delay of a group destination is kept: `exact` up to `maxMs` a hop (in steps of `stepMs`, rounded up, where the broker counts so: what is shorter is held), by the ladder of core, or not at all. */
   readonly delay:
-    | { readonly kind: 'exact'; readonly maxMs: number }
+    | { readonly kind: 'exact'; readonly maxMs: number; readonly stepMs?: number }
     | { readonly kind: 'ladder' }
     | { readonly kind: 'none' }
   /** Copy and finish in one step, or one after the other (a crash between leaves two copies with one id). */
@@ -84,6 +84,7 @@ export interface Capabilities {
   /** Messages outlive the process that published them. */
   readonly persistent: boolean
   readonly transactional: boolean
+  /** All groups of the channel get what has a higher {@link Outgoing.priority} first. */
   readonly priority: boolean
   readonly delayedPublish: boolean
   /** Groups are shared by several processes. */
@@ -114,6 +115,8 @@ export interface Outgoing {
   readonly to: Destination
   /** Only these: fan-out by hand, and the retry of the groups still missing. */
   readonly groups?: readonly string[]
+  /** Higher goes first, 0 to 255, as far as the broker tells so many apart. Only where {@link Capabilities.priority} is true; absent: the broker's default. */
+  readonly priority?: number
 }
 
 export interface Receipt {
@@ -131,6 +134,11 @@ export interface Source {
   readonly maxBytes: number
   /** An ack's result must mean that the broker has it for good (at-most-once); else it may mean that it is handed over. */
   readonly durable: boolean
+  /**
+   * Settlements with all that they publish (`outputs`, copies of moves) happen together or not at all, and readers see neither
+   * before. A result may still mean that it is handed over: what is lost before it happened is delivered again.
+   */
+  readonly transactional?: boolean
   /**
    * Ownership is gone: rebalance, closed channel, a lease that ran out. May come after another member started. Where one
    * delivery of an ordered lane is lost, the later ones of that lane are lost with it. A delivery that comes back to its own
@@ -156,17 +164,19 @@ export interface Delivery {
   readonly leaseMs: number | null
 }
 
-export type Settlement = { readonly token: unknown } & (
-  | { readonly kind: 'ack' }
-  /**
-   * Put a copy there, then finish here. Without `message` the native original goes, byte for byte. The copy's `polybus-*`
-   * headers are exactly `headers`; all other headers stay as they are. After a failure core repeats it: a driver that notes
-   * on the token that the copy is confirmed then only finishes.
-   */
-  | { readonly kind: 'move'; readonly to: Destination; readonly headers: Headers; readonly message?: WireMessage }
-  /** Give it back unfinished, not counted where possible. Only at a stop or a revoke, all that core holds of a lane in one call; the driver orders them. `headers`: see `releaseHeaders`. */
-  | { readonly kind: 'release'; readonly headers?: Headers }
-)
+export type Settlement = { readonly token: unknown } &
+  /** `outputs`: to be published with it, of a transactional source alone; all of them to channels. */
+  (
+    | { readonly kind: 'ack'; readonly outputs?: readonly Outgoing[] }
+    /**
+     * Put a copy there, then finish here. Without `message` the native original goes, byte for byte. The copy's `polybus-*`
+     * headers are exactly `headers`; all other headers stay as they are. After a failure core repeats it: a driver that notes
+     * on the token that the copy is confirmed then only finishes.
+     */
+    | { readonly kind: 'move'; readonly to: Destination; readonly headers: Headers; readonly message?: WireMessage }
+    /** Give it back unfinished, not counted where possible. Only at a stop or a revoke, all that core holds of a lane in one call; the driver orders them. `headers`: see `releaseHeaders`. */
+    | { readonly kind: 'release'; readonly headers?: Headers }
+  )
 
 export interface Feed {
   /**

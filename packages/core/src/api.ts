@@ -28,7 +28,10 @@ export type PublishOptions = Opt<{
   correlationId: string
   /** Not before this delay, where the adapter can. */
   delay: Duration
-  /** Where the adapter can. */
+  /**
+   * From 0 to 255, higher first, where the adapter can: `UNSUPPORTED` elsewhere. A broker that tells fewer apart says so in its page.
+   * It says what is handed out first of what waits, and is no promise of order.
+   */
   priority: number
   /** Default: the bus's `publishing.timeout`, 30 s. */
   timeout: Duration
@@ -58,7 +61,7 @@ export interface Context<Tx = undefined> {
   readonly log: Logger
   /** The store's transaction; undefined without a transactional store. */
   readonly tx: Tx
-  /** As the bus's, with correlation and causation ids; works while the bus is closing. */
+  /** As the bus's, with correlation and causation ids; works while the bus is closing. With `delivery: 'transactional'` it is part of the transaction. */
   readonly publish: Publish
   /** A stable id for a side effect of this message: the same at every attempt, and after a redelivery. */
   sideEffectKey(name: string): string
@@ -97,6 +100,11 @@ export interface Policy<O, Tx> extends Opt<{
   idempotency: IdempotencyStore<Tx>
   /** Default: source and id of the message. */
   idempotencyKey: (value: O, message: Message) => string
+  /**
+   * Default: at least once. `transactional`: what the handler publishes through its context, retry and dead-letter copies too,
+   * and the settlement of its message happen together or not at all, where the adapter can; a publish then resolves when it is
+   * part of the transaction, not when the broker has it.
+   */
   delivery: 'at-least-once' | 'at-most-once' | 'transactional'
   /** Where a new group begins. Default: the beginning, where the broker keeps history. */
   from: 'beginning' | 'end'

@@ -21,6 +21,7 @@ import { type Duration, milliseconds, show } from './duration.ts'
 import { describeError, PolybusError } from './errors.ts'
 import { groupPrefix } from './idempotency.ts'
 import type { Message } from './message.ts'
+import type { Outputs } from './outputs.ts'
 import { checkKeys, checkName, invalid } from './options.ts'
 import { type Correlation, createPublisher } from './publish/publisher.ts'
 import { settings as readSettings } from './settings.ts'
@@ -106,21 +107,25 @@ export async function createBus(
     value: unknown,
     given?: PublishOptions,
     correlation?: Correlation,
+    outputs?: Outputs,
   ): Promise<PublishReceipt> => {
     try {
-      return publisher.publish(definitionOf(channel), value, given, correlation)
+      return publisher.publish(definitionOf(channel), value, given, correlation, outputs)
     } catch (error) {
       return Promise.reject(error) // oxlint-disable-line typescript/prefer-promise-reject-errors -- whatever was thrown
     }
   }
   const publish: Publish = (channel, value, given) => publishTo(channel, value, given)
   const publishFrom =
-    (message: Message): Publish =>
+    (message: Message, outputs: Outputs | undefined): Publish =>
     (channel, value, given) =>
-      publishTo(channel, value, given, {
-        correlationId: message.correlationId ?? message.id,
-        causationId: message.id,
-      })
+      publishTo(
+        channel,
+        value,
+        given,
+        { correlationId: message.correlationId ?? message.id, causationId: message.id },
+        outputs,
+      )
 
   // ---- half-open sockets: a send that gets no answer
   let watch: { cancel(): void } | undefined

@@ -31,6 +31,7 @@ export {
   type PolybusErrorOptions,
   redact,
 } from './errors.ts'
+export { type Envelope, type EnvelopeFunctions, type ForeignMessage, readForeign } from './foreign.ts'
 export type { Claim, ClaimStore, IdempotencyStore, MaybePromise, TransactionalStore } from './idempotency.ts'
 export type { Headers, HeaderValue, Message, WireMessage } from './message.ts'
 export { checkKeys, checkName, invalid, nearest, optionalChoice, optionalDuration, optionalInteger } from './options.ts'

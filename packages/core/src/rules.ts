@@ -48,6 +48,11 @@ export const RULES: readonly Rule[] = [
     alternative: 'one of the two',
   },
   {
+    when: ({ delivery, batch, capabilities }) => delivery === 'transactional' && capabilities.transactional && batch,
+    feature: "delivery 'transactional' for a batch consumer",
+    alternative: 'a handler for single messages: the adapter puts many of them into one transaction by itself',
+  },
+  {
     when: ({ keyed, capabilities }) => keyed && !capabilities.ordering,
     feature: 'order by key',
     alternative: 'a channel without a key',

@@ -131,6 +131,9 @@ describe('what is refused is certainly not sent', () => {
     ['a time-out without unit', {}, { timeout: 5 }, 'INVALID_OPTION'],
     ['a delay that the adapter cannot do', {}, { delay: '5s' }, 'UNSUPPORTED'],
     ['a priority that it cannot do', {}, { priority: 5 }, 'UNSUPPORTED'],
+    ['a priority below 0', {}, { priority: -1 }, 'INVALID_OPTION'],
+    ['a priority above 255', {}, { priority: 256 }, 'INVALID_OPTION'],
+    ['a priority that is no whole number', {}, { priority: 1.5 }, 'INVALID_OPTION'],
     ['an aborted signal', {}, { signal: AbortSignal.abort() }, 'ABORTED'],
     ['what is too large', { big: 'x'.repeat(300_000) }, {}, 'MESSAGE_TOO_LARGE'],
   ]
@@ -173,6 +176,31 @@ describe('what is refused is certainly not sent', () => {
   })
 })
 
+test('a priority is handed to an adapter that can do it, through retries too, and only where it was given', async () => {
+  const r = await busRig({ priority: true })
+  const { onSend } = r.adapter
+  r.adapter.onSend = () => {
+    r.adapter.onSend = onSend
+    return Promise.reject(new PolybusError('CONNECTION_FAILED', 'x', { sent: 'no' }))
+  }
+  const all = [
+    watch(r.bus.publish(things, {}, { id: 'a', priority: 7 })),
+    watch(r.bus.publish(things, {}, { id: 'b' })),
+  ]
+  await r.time.advance(10_000)
+  expect(all.map(({ state }) => state)).toEqual(['resolved', 'resolved'])
+  const sent = Object.fromEntries(r.adapter.sent.map((one) => [one.message.id, one]))
+  expect(sent).toMatchObject({ a: { priority: 7 }, b: {} })
+  expect(sent['b']).not.toHaveProperty('priority')
+})
+test('a priority that is refused names its field', async () => {
+  const r = await busRig({ priority: true })
+  const error = await r.bus.publish(things, {}, { priority: 300 }).catch((cause: unknown) => cause)
+  expect(error).toMatchObject({
+    code: 'INVALID_OPTION',
+    message: expect.stringContaining('publish().priority') as string,
+  })
+})
 test('the message is a CloudEvent with the plain payload', async () => {
   const r = await busRig({}, { service: 'shop' })
   const receipt = await r.bus.publish(things, { key: 'k', a: 1 }, { headers: { x: 'y' }, correlationId: 'c' })

@@ -46,6 +46,7 @@ test('exact delays go in hops where the broker has a limit', () => {
   expect(nextHop(5.2, sqs)).toEqual({ delayMs: 6, restMs: 0 })
   expect(walk(3_600_000, sqs)).toMatchObject({ hops: [900_000, 900_000, 900_000, 900_000], total: 3_600_000 })
   expect(heldBelowMs(sqs)).toBe(0)
+  expect(heldBelowMs({ ...sqs, stepMs: 1000 })).toBe(1000)
 })
 
 test('without delays everything is held', () => {

@@ -20,6 +20,7 @@ const refused: readonly [feature: RegExp, Situation][] = [
   [/at-most-once.*retries/, situation({ delivery: 'at-most-once', retries: true })],
   [/transactional/, situation({ delivery: 'transactional' })],
   [/transactional.*store/, situation({ delivery: 'transactional', store: 'claim' }, { transactional: true })],
+  [/transactional.*batch/, situation({ delivery: 'transactional', batch: true }, { transactional: true })],
   [/order by key/, situation({ keyed: true }, { ordering: false })],
   [/released/, situation({ wait: 'released' }, { delay: { kind: 'none' } })],
   [/from/, situation({ from: 'beginning' }, { from: ['end'] })],

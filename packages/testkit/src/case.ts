@@ -68,6 +68,8 @@ export const able =
 
 export const foreign: Need = (facts) => (facts.foreign ? undefined : 'the harness has no foreign producer')
 export const ordering: Need = able('ordering', ({ keyed }) => keyed.ordering)
+/** Lanes are created, and each has one owner: not shared by whoever asks. */
+export const assignedLanes: Need = able('lanes with an owner', ({ keyed }) => keyed.ordering && keyed.lease.ms === null)
 export const browsing: Need = able('browse', ({ plain }) => plain.browse !== 'none')
 export const processes: Need = able('processes', ({ plain }) => plain.processes)
 /** A delivery stays ours for as long as a handler runs. */

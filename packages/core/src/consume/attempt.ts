@@ -5,6 +5,7 @@ import type { Due } from '../deadlines.ts'
 import { describeError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
 import type { Message } from '../message.ts'
+import { createOutputs, type Outputs } from '../outputs.ts'
 import { isPromise } from '../schema.ts'
 import { viewMessage } from '../view.ts'
 import type { Invoke } from './compose.ts'
@@ -51,6 +52,7 @@ class Execution implements Job, Timed {
   readonly #id: string
   readonly #key: string | undefined
   readonly #conclude: Conclude
+  #outputs: Outputs | undefined
   startedAt = 0
   timedOut = false
   dueAt = 0
@@ -86,9 +88,10 @@ class Execution implements Job, Timed {
     const { timeouts, shared, invoke, trace, collects } = this.#options
     this.startedAt = timeouts.start(this)
     if (collects) this.#flight.timing = this
+    if (shared.transactional) this.#outputs = createOutputs()
     let returned: unknown
     try {
-      const ctx = new HandlerContext(shared, this.#flight, this.#id, tx, this.#key)
+      const ctx = new HandlerContext(shared, this.#flight, this.#id, tx, this.#key, this.#outputs)
       returned = trace ? this.#traced(trace, ctx) : invoke(this.#value, ctx)
       // A thenable that is no promise may throw where it is asked.
       if (isPromise(returned) && !(returned instanceof Promise)) returned = Promise.resolve(returned)
@@ -141,6 +144,8 @@ class Execution implements Job, Timed {
   /** Past its time it has failed, however it ended. */
   #ended(result: AttemptResult): AttemptResult {
     const error = this.#options.timeouts.end(this)
+    const outputs = this.#outputs?.end()
+    if (outputs && !error && result.kind === 'done') this.#flight.outputs = outputs
     return error ? { kind: 'failed', error } : result
   }
 }

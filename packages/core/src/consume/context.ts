@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Context, Logger, Publish } from '../api.ts'
 import type { Message } from '../message.ts'
 import { viewMessage } from '../view.ts'
+import type { Outputs } from '../outputs.ts'
 import { type Flight, signalOf } from './flight.ts'
 
 /** What all deliveries of a consumer share. */
@@ -11,8 +12,9 @@ export interface ContextShared {
   readonly group: string
   readonly attempts: number
   readonly log: Logger
-  /** A publish that carries on from this message. */
-  readonly publishFrom: (message: Message) => Publish
+  /** A publish that carries on from this message, into the outputs of its transaction where there are any. */
+  readonly publishFrom: (message: Message, outputs: Outputs | undefined) => Publish
+  readonly transactional: boolean
 }
 
 export class HandlerContext implements Context<unknown> {
@@ -23,9 +25,17 @@ export class HandlerContext implements Context<unknown> {
   readonly #flight: Flight
   readonly #id: string
   readonly #effectKey: string | undefined
+  readonly #outputs: Outputs | undefined
   #message: Message | undefined
 
-  constructor(shared: ContextShared, flight: Flight, id: string, tx: unknown, effectKey: string | undefined) {
+  constructor(
+    shared: ContextShared,
+    flight: Flight,
+    id: string,
+    tx: unknown,
+    effectKey: string | undefined,
+    outputs: Outputs | undefined,
+  ) {
     this.group = shared.group
     this.attempt = flight.progress.made + 1
     this.tx = tx
@@ -33,6 +43,7 @@ export class HandlerContext implements Context<unknown> {
     this.#flight = flight
     this.#id = id
     this.#effectKey = effectKey
+    this.#outputs = outputs
   }
   /** For batches. */
   static flightOf(ctx: Context<unknown>): Flight | undefined {
@@ -57,7 +68,7 @@ export class HandlerContext implements Context<unknown> {
     return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
   }
   get publish(): Publish {
-    return this.#shared.publishFrom(this.message)
+    return this.#shared.publishFrom(this.message, this.#outputs)
   }
   get sideEffectKey(): (name: string) => string {
     const { channel, group } = this.#shared

@@ -13,7 +13,7 @@ export interface Hop {
 
 /** Waits shorter than this stay in the process. */
 export const heldBelowMs = (delay: Capabilities['delay']): number =>
-  delay.kind === 'none' ? Infinity : delay.kind === 'ladder' ? (LADDER_MS.at(-1) as number) : 0
+  delay.kind === 'none' ? Infinity : delay.kind === 'ladder' ? (LADDER_MS.at(-1) as number) : (delay.stepMs ?? 0)
 
 /** The next hop of a wait; undefined where it has to be held. */
 export function nextHop(remainingMs: number, delay: Capabilities['delay']): Hop | undefined {

@@ -1,5 +1,5 @@
 // One delivery on its way through this process: its state, and the one function that changes it.
-import type { Delivery, Settlement } from '../adapter.ts'
+import type { Delivery, Outgoing, Settlement } from '../adapter.ts'
 import type { Due } from '../deadlines.ts'
 import type { Progress } from './progress.ts'
 
@@ -80,6 +80,8 @@ export interface Flight extends Due {
   /** What is to be done with the token, from the moment of deciding until the broker has it. */
   settlement: Settlement | undefined
   settleTries: number
+  /** What its handler published, of transactional delivery. */
+  outputs: readonly Outgoing[] | undefined
   /** Called once, when the flight is gone or lost. */
   ended: ((how: 'gone' | 'lost') => void) | undefined
 }
@@ -117,6 +119,7 @@ export function createFlight(
     withdraw: undefined,
     settlement: undefined,
     settleTries: 0,
+    outputs: undefined,
     ended: undefined,
     dueAt: 0,
     duePrevious: undefined,

@@ -36,7 +36,12 @@ export function createOutcomes(options: OutcomesOptions): Outcomes {
     switch (outcome.kind) {
       case 'ack':
         if (outcome.duplicate) event('duplicate')
-        return owner.finish(flight, { token: delivery.token, kind: 'ack' })
+        return owner.finish(
+          flight,
+          flight.outputs
+            ? { token: delivery.token, kind: 'ack', outputs: flight.outputs }
+            : { token: delivery.token, kind: 'ack' },
+        )
       case 'retry':
         event('retry', outcome.error)
         return outcome.wait === 'released' ? release(flight, outcome.delayMs) : hold(flight, outcome.delayMs)

@@ -6,6 +6,7 @@ import type { PolybusError } from '../errors.ts'
 import { describeError } from '../errors.ts'
 import { groupPrefix } from '../idempotency.ts'
 import type { Message } from '../message.ts'
+import type { Outputs } from '../outputs.ts'
 import { refuseUnsupported } from '../rules.ts'
 import { DEFAULTS, type Settings } from '../settings.ts'
 import { createAttempt } from './attempt.ts'
@@ -29,7 +30,7 @@ export interface RunOptions {
   readonly capabilities: Capabilities
   readonly link: Link
   readonly emit: (event: BusEvent) => void
-  readonly publishFrom: (message: Message) => Publish
+  readonly publishFrom: (message: Message, outputs: Outputs | undefined) => Publish
   readonly delayMs: (delayMs: number) => number
 }
 
@@ -109,7 +110,14 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
       timeouts,
       collects: run.kind === 'batch',
       invoke: compose([...settings.use, ...definition.use], handler),
-      shared: { channel: name, group, attempts: retry.attempts, log: settings.log, publishFrom: options.publishFrom },
+      shared: {
+        channel: name,
+        group,
+        attempts: retry.attempts,
+        log: settings.log,
+        publishFrom: options.publishFrom,
+        transactional: definition.delivery === 'transactional',
+      },
       trace: settings.trace.attempt?.bind(settings.trace),
       deliveryLimit: capabilities.crashGuard === null ? Infinity : mostAttempts(retry) + capabilities.crashGuard,
       unrun,

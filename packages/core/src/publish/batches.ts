@@ -165,8 +165,11 @@ const noAnswer = (cause?: unknown): PolybusError =>
 
 /** Somebody deleted what was there: only setting it up again helps. */
 function topologyGone(results: readonly Result<Receipt>[]): PolybusError | undefined {
-  for (const result of results)
-    if (!result.ok && PolybusError.is(result.error, 'TOPOLOGY_MISSING') && result.error.retryable) return result.error
+  for (const result of results) {
+    const errors = result.ok ? result.value.missing?.map(({ error }) => error) : [result.error]
+    const gone = errors?.find((error) => PolybusError.is(error, 'TOPOLOGY_MISSING') && error.retryable)
+    if (gone) return gone
+  }
   return undefined
 }
 

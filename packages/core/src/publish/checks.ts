@@ -4,7 +4,7 @@ import type { PublishOptions } from '../api.ts'
 import type { ChannelDefinition } from '../channel.ts'
 import { show } from '../duration.ts'
 import { describeError, PolybusError } from '../errors.ts'
-import { invalid } from '../options.ts'
+import { invalid, optionalInteger } from '../options.ts'
 import type { Headers, WireMessage } from '../message.ts'
 
 const RESERVED = /^(?:polybus-|ce[-_]|cloudevents[:_]|content-type$)/i
@@ -27,11 +27,12 @@ export function checkHeaders(given: Record<string, string> | undefined): Headers
   })
 }
 
-export function checkOptions({ id, signal, correlationId }: PublishOptions): void {
+export function checkOptions({ id, signal, correlationId, priority }: PublishOptions): void {
   if (id !== undefined && (typeof id !== 'string' || id === ''))
     throw invalid('publish().id', `expected a text, got ${show(id)}.`)
   if (correlationId !== undefined && typeof correlationId !== 'string')
     throw invalid('publish().correlationId', `expected a text, got ${show(correlationId)}.`)
+  optionalInteger(priority, 'publish().priority', 0, 255)
   if (signal === undefined) return
   if (!(signal instanceof AbortSignal))
     throw invalid('publish().signal', `expected an AbortSignal, got ${show(signal)}.`)

@@ -1,5 +1,5 @@
 // publish(): from a typed value to an entry of the queue.
-import type { Adapter, Capabilities, Destination } from '../adapter.ts'
+import type { Adapter, Capabilities, Destination, Outgoing } from '../adapter.ts'
 import type { PublishOptions, PublishReceipt, Trace } from '../api.ts'
 import type { ChannelDefinition } from '../channel.ts'
 import type { Clock } from '../clock.ts'
@@ -8,6 +8,7 @@ import { asPolybusError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
 import { createIds } from '../ids.ts'
 import type { Headers, WireMessage } from '../message.ts'
+import type { Outputs } from '../outputs.ts'
 import { checkKeys } from '../options.ts'
 import { isPromise } from '../schema.ts'
 import { bounded } from './bounded.ts'
@@ -43,6 +44,8 @@ export interface Publisher {
     value: unknown,
     options?: PublishOptions,
     correlation?: Correlation,
+    /** There instead of to the broker: they go with a settlement. */
+    outputs?: Outputs,
   ): Promise<PublishReceipt>
   /** A ready message to any destination, such as a replay. */
   send(message: WireMessage, to: Destination, signal?: AbortSignal): Promise<PublishReceipt>
@@ -74,6 +77,7 @@ interface Draft {
   readonly deadlineAt: number
   readonly given: PublishOptions
   readonly correlation: Correlation | undefined
+  readonly outputs: Outputs | undefined
 }
 
 const OPTIONS = ['id', 'key', 'headers', 'correlationId', 'delay', 'priority', 'timeout', 'signal']
@@ -109,7 +113,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
   }
 
   const enqueue = (
-    { channel, state, id, type, key, given, correlation, timeoutMs, deadlineAt }: Draft,
+    { channel, state, id, type, key, given, correlation, outputs, timeoutMs, deadlineAt }: Draft,
     capabilities: Capabilities,
     body: Uint8Array,
     headers: Headers,
@@ -129,8 +133,19 @@ export function createPublisher(options: PublisherOptions): Publisher {
       causationId: correlation?.causationId,
     }
     const bytes = checkSize(adapter, channel, capabilities, message)
+    const { priority } = given
+    const outgoing: Outgoing = {
+      handover: handovers++,
+      message,
+      to: state.to,
+      ...(priority !== undefined && { priority }),
+    }
+    if (outputs) {
+      outputs.add(outgoing, bytes)
+      return Promise.resolve({ id, position: undefined })
+    }
     return queue.add({
-      outgoing: { handover: handovers++, message, to: state.to },
+      outgoing,
       bytes,
       key: key === undefined ? undefined : queue.lane(state.lanes, key, capabilities.orderedBatch),
       timeoutMs,
@@ -144,6 +159,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
     value: unknown,
     given: PublishOptions,
     correlation: Correlation | undefined,
+    outputs: Outputs | undefined,
   ): Promise<PublishReceipt> => {
     if (closing)
       throw new PolybusError(
@@ -171,6 +187,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
       deadlineAt: clock.now() + timeoutMs,
       given,
       correlation,
+      outputs,
     }
 
     const capabilities = options.ensure(channel)
@@ -270,9 +287,9 @@ export function createPublisher(options: PublisherOptions): Publisher {
     queue,
     encode: (channel, value) => stateOf(channel).encode(value),
     // Never throws: every failure is the promise's.
-    publish(channel, value, given = NO_OPTIONS, correlation) {
+    publish(channel, value, given = NO_OPTIONS, correlation, outputs) {
       try {
-        return publish(channel, value, given, correlation)
+        return publish(channel, value, given, correlation, outputs)
       } catch (error) {
         return Promise.reject(error) // oxlint-disable-line typescript/prefer-promise-reject-errors -- whatever was thrown
       }

@@ -22,6 +22,7 @@ import { cases as roundtrip } from './roundtrip.ts'
 import { cases as schema } from './schema.ts'
 import { cases as stats } from './stats.ts'
 import { cases as stop } from './stop.ts'
+import { cases as transactions } from './transactions.ts'
 
 const number = ({ id, tier }: Case): number => (tier === 'driver' ? 0 : Number.parseInt(id, 10))
 
@@ -50,6 +51,7 @@ export const cases: readonly Case[] = [
   faultServer,
   faultWrites,
   processes,
+  transactions,
 ]
   .flat()
   .toSorted((a, b) => number(a) - number(b) || a.id.localeCompare(b.id, 'en', { numeric: true }))
