@@ -307,7 +307,8 @@ describe('certainty', () => {
     await r.sends[1]?.answer({ a: failure('BROKER_BUSY') })
     r.queue.online(false)
     await r.time.advance(1000)
-    expect(a.error).toMatchObject({ code: 'PUBLISH_TIMEOUT', sent: 'no' })
+    expect(a.error).toMatchObject({ code: 'PUBLISH_TIMEOUT', sent: 'no', cause: { code: 'BROKER_BUSY' } })
+    expect(a.error?.message).toMatch(/Its last try failed: ./)
   })
   test('tries are apart, and grow apart, up to 2 s', async () => {
     const r = rig()

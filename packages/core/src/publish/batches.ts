@@ -114,6 +114,7 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
       }
       entry.outgoing = { ...entry.outgoing, groups: missing.map(({ group }) => group) }
       entry.uncertain = true
+      entry.failure = missing[0]?.error
     } else {
       const error = asPolybusError(result.error, 'PUBLISH_UNCERTAIN')
       if (mayBeSent(error)) entry.uncertain = true
@@ -122,6 +123,7 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
         entry.reject(refused(entry, error))
         return true
       }
+      entry.failure = error
     }
     entry.state = 'queued'
     entry.tries++

@@ -14,6 +14,8 @@ export interface Entry extends Due {
   /** An earlier try may have written it: sticks through later ones. */
   uncertain: boolean
   tries: number
+  /** Why the last try failed. */
+  failure: PolybusError | undefined
   readonly deadlines: Deadlines<Entry>
   readonly resolve: (receipt: PublishReceipt) => void
   readonly reject: (error: PolybusError) => void
@@ -59,7 +61,9 @@ export type GivenUp = 'PUBLISH_TIMEOUT' | 'ABORTED' | 'DROPPED' | 'CLOSED'
 export function givenUp(entry: Entry, why: GivenUp, cause: unknown): PolybusError {
   const unknown = entry.uncertain || entry.state === 'sending'
   const code = unknown && (why === 'PUBLISH_TIMEOUT' || why === 'CLOSED') ? 'PUBLISH_UNCERTAIN' : why
-  return new PolybusError(code, describe(code, entry), { sent: unknown ? 'unknown' : 'no', cause })
+  const { failure } = entry
+  const text = failure ? `${describe(code, entry)} Its last try failed: ${failure.message}` : describe(code, entry)
+  return new PolybusError(code, text, { sent: unknown ? 'unknown' : 'no', cause: cause ?? failure })
 }
 
 /** The error of an entry that the broker or the adapter refused for good. */

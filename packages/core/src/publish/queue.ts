@@ -147,6 +147,7 @@ export function createQueue(options: QueueOptions): Queue {
           state: 'waiting',
           uncertain: false,
           tries: 0,
+          failure: undefined,
           deadlines: deadlinesOf(timeoutMs),
           resolve,
           reject,

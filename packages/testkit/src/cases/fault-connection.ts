@@ -145,10 +145,10 @@ export const cases: readonly Case[] = [
     needs: all(faults('loseAnswer', 'down', 'up')),
     async run(env) {
       const flow = env.channel()
-      let down: unknown
+      let down: Promise<void> | undefined
       // Down as soon as the answer is lost, so that no retry gets through.
       const bus = await env.bus({
-        watcher: { sent: (_, result) => void (result?.ok || (down ??= env.faults.down?.())) },
+        watcher: { sent: (_, result) => void (result?.ok || (down ??= Promise.resolve(env.faults.down?.()))) },
       })
       await env.publish(bus, flow, env.item())
       await env.faults.loseAnswer?.(1)
