@@ -4,7 +4,6 @@ import type {
   Bus,
   BusEvent,
   BusOptions,
-  Consumer,
   Health,
   Publish,
   PublishOptions,
@@ -12,10 +11,9 @@ import type {
   Subscription,
 } from './api.ts'
 import type { AnyChannel, ChannelDefinition } from './channel.ts'
-import { sleep, systemClock } from './clock.ts'
-import { consumer, type ConsumerDefinition } from './consume/consumer.ts'
-import { runConsumer } from './consume/run.ts'
-import type { RunningSubscription } from './consume/subscription.ts'
+import { systemClock } from './clock.ts'
+import { consumer } from './consume/consumer.ts'
+import { createConsumers } from './consumers.ts'
 import { createAdmin } from './dead-letter/admin.ts'
 import { type Duration, milliseconds, show } from './duration.ts'
 import { describeError, PolybusError } from './errors.ts'
@@ -32,11 +30,6 @@ import { within } from './within.ts'
 export interface BusInternals {
   /** Changes the delay of every retry. */
   readonly delayMs?: (delayMs: number) => number
-}
-
-interface Running {
-  readonly definition: ConsumerDefinition
-  readonly subscription: RunningSubscription
 }
 
 const STATS_MS = 10_000
@@ -62,11 +55,6 @@ export async function createBus(
   const settings = readSettings(options)
   const clock = adapter.clock ?? systemClock()
   const { log } = settings
-  const running = new Map<string, Running>()
-  const starting = new Set<string>()
-  /** All that may receive, those of a start() under way too. */
-  const live = new Set<RunningSubscription>()
-  let stopped: Promise<void> | undefined
   let closed: Promise<void> | undefined
 
   const complain = (error: unknown): void => log.error({ err: describeError(error) }, 'observe threw')
@@ -141,102 +129,24 @@ export async function createBus(
   }
   watchSends()
 
-  // ---- consuming
-  const end = async (subscription: RunningSubscription, graceMs: number): Promise<void> => {
-    await subscription.stop(graceMs)
-    live.delete(subscription)
-  }
-  const startOne = async (definition: ConsumerDefinition): Promise<Running> => {
-    const capabilities = await supervisor.ensure(definition.channel)
-    if (stopped) throw new PolybusError('CLOSED', 'The bus was stopped meanwhile.')
-    const subscription = runConsumer(definition, {
-      adapter,
-      clock,
-      settings,
-      capabilities,
-      emit,
-      publishFrom,
-      delayMs: internals.delayMs ?? ((delayMs) => delayMs),
-      link: { up: supervisor.up, broken: supervisor.broken },
-    })
-    live.add(subscription)
-    const expired = new AbortController()
-    try {
-      await Promise.race([
-        subscription.started,
-        sleep(clock, settings.connectTimeoutMs, expired.signal).then(() => {
-          if (!expired.signal.aborted)
-            throw new PolybusError(
-              'CONNECT_TIMEOUT',
-              `Consumer '${nameOf(definition)}' could not subscribe within ${settings.connectTimeoutMs} ms. ${subscription
-                .reasons()
-                .map(({ text }) => text)
-                .join('; ')}`,
-            )
-        }),
-      ])
-    } catch (error) {
-      await end(subscription, 0)
-      throw error
-    } finally {
-      expired.abort()
-    }
-    return { definition, subscription }
-  }
-  const start = async (...consumers: readonly Consumer[]): Promise<readonly Subscription[]> => {
-    if (stopped)
-      throw new PolybusError('CLOSED', 'The bus is stopped: it starts no consumers. Make a new one with connect().')
-    const definitions = consumers.map((value) => {
-      const definition = value?.['~run'] as ConsumerDefinition | undefined
-      if (!definition?.channel)
-        throw invalid('start()', `expected consumers made with consumer(…), got ${show(value)}.`)
-      return definition
-    })
-    for (const [index, definition] of definitions.entries()) {
-      const name = nameOf(definition)
-      const other = running.get(name)
-      if (
-        (other && !other.subscription.stopped) ||
-        starting.has(name) ||
-        definitions.some((candidate, at) => at < index && nameOf(candidate) === name)
-      )
-        throw new PolybusError(
-          'DUPLICATE_CONSUMER',
-          `This bus already runs a consumer for channel '${definition.channel.spec.name}' and group '${definition.group}'. Raise its concurrency, or use another group.`,
-        )
-    }
-    for (const definition of definitions) starting.add(nameOf(definition))
-    try {
-      const results = await Promise.allSettled(definitions.map(startOne))
-      const started = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
-      const failure = results.find((result) => result.status === 'rejected')
-      if (failure || stopped) {
-        // All or none.
-        await Promise.all(started.map(({ subscription }) => end(subscription, settings.graceMs)))
-        throw failure ? failure.reason : new PolybusError('CLOSED', 'The bus was stopped meanwhile.')
-      }
-      for (const entry of started) running.set(nameOf(entry.definition), entry)
-      return started.map(({ subscription }) => ({
-        pause: subscription.pause,
-        resume: subscription.resume,
-        stop: () => end(subscription, settings.graceMs),
-      }))
-    } finally {
-      for (const definition of definitions) starting.delete(nameOf(definition))
-    }
-  }
+  const consumers = createConsumers({
+    adapter,
+    clock,
+    settings,
+    supervisor,
+    emit,
+    publishFrom,
+    delayMs: internals.delayMs ?? ((delayMs) => delayMs),
+  })
 
   // ---- ending
   const graceOf = (given: { grace?: Duration } | undefined, where: string): number => {
     if (given) checkKeys(given, ['grace'], where)
     return given?.grace === undefined ? settings.graceMs : milliseconds(given.grace, `${where}.grace`)
   }
-  const stop = async (graceMs: number): Promise<void> => {
-    await Promise.all([...live].map((subscription) => end(subscription, graceMs)))
-  }
   const close = async (graceMs: number): Promise<void> => {
     const until = clock.now() + graceMs
-    await (stopped ??= stop(graceMs))
+    await consumers.stop(graceMs)
     const over = new AbortController()
     const timer = clock.timer(Math.max(0, until - clock.now()), () => over.abort())
     await publisher.close(over.signal)
@@ -257,9 +167,9 @@ export async function createBus(
 
   return {
     publish,
-    start,
+    start: consumers.start,
     subscribe: async (channel, group, run) => {
-      const [subscription] = await start(consumer(channel, group, run))
+      const [subscription] = await consumers.start(consumer(channel, group, run))
       return subscription as Subscription
     },
     deadLetters: (channel, group) => {
@@ -290,7 +200,7 @@ export async function createBus(
           `${adapter.name} cannot rewind to ${target.kind === 'time' ? 'a time' : `the ${target.kind}`}. Nearest: publish the messages again, or replay dead letters.`,
         )
       if (given.dedupe === 'forget') {
-        const consuming = running.get(`${definition.spec.name}/${group}`)?.definition
+        const consuming = consumers.find(definition.spec.name, group)
         if (!consuming)
           throw invalid('rewind().dedupe', `'forget' needs the group's consumer on this bus, for its store.`)
         if (consuming.store && !consuming.store.forget)
@@ -306,7 +216,7 @@ export async function createBus(
     health(): Health {
       const reasons = closed
         ? [{ down: true, text: 'the bus is closed' }]
-        : [...supervisor.reasons(), ...[...running.values()].flatMap(({ subscription }) => subscription.reasons())]
+        : [...supervisor.reasons(), ...consumers.reasons()]
       return {
         status: reasons.some(({ down }) => down) ? 'down' : reasons.length > 0 ? 'degraded' : 'up',
         reasons: reasons.map(({ text }) => text),
@@ -314,7 +224,7 @@ export async function createBus(
     },
     stop: async (given) => {
       const graceMs = graceOf(given, 'stop()')
-      await (stopped ??= stop(graceMs))
+      await consumers.stop(graceMs)
     },
     close: async (given) => {
       const graceMs = graceOf(given, 'close()')
@@ -323,8 +233,6 @@ export async function createBus(
     [Symbol.asyncDispose]: () => (closed ??= close(settings.graceMs)),
   }
 }
-
-const nameOf = (definition: ConsumerDefinition): string => `${definition.channel.spec.name}/${definition.group}`
 
 function definitionOf(channel: AnyChannel): ChannelDefinition {
   const definition = (channel as AnyChannel | undefined)?.['~definition']
