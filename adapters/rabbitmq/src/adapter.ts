@@ -83,10 +83,9 @@ export function rabbitmq(options: string | RabbitmqOptions): RabbitmqAdapter {
       to.forget(spec.name)
     }
     layout = await to.layout(spec.name, call)
-    const { trustMessageId = false } = settings.channels.get(spec.name) ?? {}
     let feed: Feed
     try {
-      feed = await createFeed(to, layout, source, trustMessageId)
+      feed = await createFeed(to, layout, source)
     } catch (error) {
       throw PolybusError.is(error, 'TOPOLOGY_MISSING') && !mayCreate
         ? new PolybusError('TOPOLOGY_MISSING', error.message, { cause: error, retryable: false, sent: 'no' })
@@ -118,7 +117,7 @@ export function rabbitmq(options: string | RabbitmqOptions): RabbitmqAdapter {
     limits: { messages: 1000, bytes: 8 * 2 ** 20, concurrency: 4 },
     capabilities(spec) {
       learn(spec)
-      return capabilitiesOf(settings)
+      return capabilitiesOf(settings, spec, session?.link.version ?? [0, 0])
     },
     size,
     get client() {
@@ -192,8 +191,7 @@ export function rabbitmq(options: string | RabbitmqOptions): RabbitmqAdapter {
     browse: {
       open: async (spec, group, call) => {
         const layout = await layoutWith(spec, call)
-        const { trustMessageId = false } = settings.channels.get(spec.name) ?? {}
-        return openSession(connected().link, layout, group, trustMessageId, call)
+        return openSession(connected().link, layout, group, call)
       },
     },
   }

@@ -11,13 +11,7 @@ const OK: Result<void> = { ok: true, value: undefined }
 /** So many are held at most, by one look. */
 const MOST = 10_000
 
-export async function openSession(
-  link: Link,
-  layout: Layout,
-  group: string,
-  trusted: boolean,
-  call: Call,
-): Promise<BrowseSession> {
+export async function openSession(link: Link, layout: Layout, group: string, call: Call): Promise<BrowseSession> {
   const queue = layout.dead(group)
   const channel = await link.channel()
   try {
@@ -41,7 +35,7 @@ export async function openSession(
         if (message === false) break
         const position = String(message.fields.deliveryTag)
         held.set(position, message)
-        found.push({ position, message: fromNative(message, trusted) })
+        found.push({ position, message: fromNative(message, layout.options) })
       }
       return found
     },

@@ -1,11 +1,13 @@
 // Two connections: RabbitMQ stops reading from a connection that publishes during an alarm, acks included.
 import { type Channel, type ChannelModel, connect as open, type ConfirmChannel } from 'amqplib'
 import type { Call, Clock, PolybusError } from '@polybus/core'
+import type { Version } from './capabilities.ts'
 import { connectError, connectionFailed, rabbitError, tooOld } from './errors.ts'
 import type { Settings } from './options.ts'
 
 export interface Link {
   readonly client: ChannelModel
+  readonly version: Version
   /** Set when it is over: why. */
   readonly dead: PolybusError | undefined
   /** Set while RabbitMQ takes no messages: why. */
@@ -52,21 +54,30 @@ export async function openLink(
     throw connectError(failed.reason, first)
   }
   const [consume, publish] = results.map((result) => (result as PromiseFulfilledResult<ChannelModel>).value)
-  const { product, version } = consume?.connection.serverProperties ?? {}
-  if (product === 'RabbitMQ' && typeof version === 'string' && isTooOld(version)) {
+  const { product, version: text } = consume?.connection.serverProperties ?? {}
+  const version = product === 'RabbitMQ' && typeof text === 'string' ? versionOf(text) : UNKNOWN
+  if (version !== UNKNOWN && isTooOld(version)) {
     for (const model of models) destroy(model)
-    throw tooOld(version)
+    throw tooOld(String(text))
   }
-  return createLink(settings, clock, consume as ChannelModel, publish as ChannelModel)
+  return createLink(settings, clock, version, consume as ChannelModel, publish as ChannelModel)
 }
 
+const UNKNOWN: Version = [0, 0]
+function versionOf(text: string): Version {
+  const [major = 0, minor = 0] = text.split('.').map(Number)
+  return [major, minor]
+}
 /** Dead-lettering that loses nothing came with 3.10. */
-function isTooOld(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  return major < 3 || (major === 3 && minor < 10)
-}
+const isTooOld = ([major, minor]: Version): boolean => major < 3 || (major === 3 && minor < 10)
 
-function createLink(settings: Settings, clock: Clock, consume: ChannelModel, publish: ChannelModel): Link {
+function createLink(
+  settings: Settings,
+  clock: Clock,
+  version: Version,
+  consume: ChannelModel,
+  publish: ChannelModel,
+): Link {
   const watchers = new Set<(error: PolybusError) => void>()
   let dead: PolybusError | undefined
   let blocked: string | undefined
@@ -124,6 +135,7 @@ function createLink(settings: Settings, clock: Clock, consume: ChannelModel, pub
   }
   const link: Link = {
     client: consume,
+    version,
     get dead() {
       return dead
     },
@@ -177,11 +189,11 @@ function createLink(settings: Settings, clock: Clock, consume: ChannelModel, pub
   return link
 }
 
-function connectOnce(settings: Settings, clock: Clock, { signal }: Call, name: string): Promise<ChannelModel> {
-  const { url, heartbeatMs, socket } = settings
+async function dial({ url, heartbeatMs, socket, client }: Settings, name: string): Promise<ChannelModel> {
+  if (client) return client(name)
   const tls = url.protocol === 'amqps:'
   const port = url.port === '' ? (tls ? 5671 : 5672) : Number(url.port)
-  const opening = open(
+  return open(
     {
       protocol: tls ? 'amqps' : 'amqp',
       hostname: url.hostname.replace(/^\[|\]$/g, ''),
@@ -195,6 +207,10 @@ function connectOnce(settings: Settings, clock: Clock, { signal }: Call, name: s
     },
     { noDelay: true, ...socket, clientProperties: { connection_name: name, ...socket.clientProperties } },
   )
+}
+
+function connectOnce(settings: Settings, clock: Clock, { signal }: Call, name: string): Promise<ChannelModel> {
+  const opening = dial(settings, name)
   return new Promise((resolve, reject) => {
     let wanted = true
     const onAbort = (): void => {

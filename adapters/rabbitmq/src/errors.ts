@@ -46,6 +46,53 @@ export function codeOf(error: unknown): number | undefined {
 }
 export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
+/** A permission is missing. Which one follows from what was asked; newer servers say so too. */
+export function denied(error: unknown, sent: Sent = 'no'): PolybusError {
+  const text = textOf(error)
+  const [, what, name] = /access to (queue|exchange|topic) '([^']*)'/.exec(text) ?? []
+  const said = /\b(configure|write|read) access/.exec(text)?.[1]
+  const permission = said ?? permissionFor(error as { classId?: unknown; methodId?: unknown }, what)
+  const help =
+    permission === undefined || name === undefined
+      ? ''
+      : ` Give the user the permission to ${permission} '${name}' (rabbitmqctl set_permissions).`
+  return new PolybusError(
+    'ACCESS_DENIED',
+    `RabbitMQ refused: ${text}.${help} docs/brokers/rabbitmq.md lists the permissions needed.`,
+    { cause: error, sent },
+  )
+}
+
+/** By AMQP's numbers of class and method. */
+function permissionFor(
+  { classId, methodId }: { classId?: unknown; methodId?: unknown },
+  what = '',
+): string | undefined {
+  switch (`${String(classId)}.${String(methodId)}`) {
+    // exchange.declare, exchange.delete, queue.delete
+    case '40.10':
+    case '40.20':
+    case '50.40':
+      return 'configure'
+    // queue.declare: the exchange is that of its dead letters, and who has them dead-lettered must be able to read the queue
+    case '50.10':
+      return what === 'exchange' ? 'write' : 'configure and read'
+    // queue.bind, queue.unbind
+    case '50.20':
+    case '50.50':
+      return what === 'exchange' ? 'read' : 'write'
+    // basic.publish
+    case '60.40':
+      return 'write'
+    // basic.consume, basic.get
+    case '60.20':
+    case '60.70':
+      return 'read'
+    default:
+      return undefined
+  }
+}
+
 /** What amqplib rejected with, as ours. `sent` is what holds where the connection failed. */
 export function rabbitError(error: unknown, sent: Sent = 'unknown'): PolybusError {
   if (PolybusError.is(error)) return error
@@ -56,11 +103,7 @@ export function rabbitError(error: unknown, sent: Sent = 'unknown'): PolybusErro
     case 406:
       return conflict(readable(text), error)
     case 403:
-      return new PolybusError(
-        'ACCESS_DENIED',
-        `RabbitMQ refused: ${text}. docs/brokers/rabbitmq.md lists the permissions needed.`,
-        { cause: error, sent: 'no' },
-      )
+      return denied(error)
     case 405:
       return new PolybusError('BROKER_BUSY', `RabbitMQ refused: ${text}`, { cause: error, sent: 'no' })
     case 311:

@@ -1,6 +1,6 @@
-import type { Call, Delivery, Feed, PolybusError, Source } from '@polybus/core'
-import { aborted, feedBroken } from './errors.ts'
-import { GONE_MS, type Lane, openLane, type Token } from './lane.ts'
+import type { Call, Delivery, Feed, PolybusError, Source, Timer } from '@polybus/core'
+import { aborted, feedBroken, rabbitError } from './errors.ts'
+import { goneMs, IDLE_MS, type Lane, openLane, type Token } from './lane.ts'
 import type { Layout } from './layout.ts'
 import { countOf, fromNative } from './mapping.ts'
 import { joinMembers, type Members, share } from './members.ts'
@@ -13,7 +13,7 @@ const WAIT_MS = 1000
 const NONE: readonly Delivery[] = []
 
 /** Joins the group; the feed is what its consumer holds. */
-export async function createFeed(session: Session, layout: Layout, source: Source, trusted: boolean): Promise<Feed> {
+export async function createFeed(session: Session, layout: Layout, source: Source): Promise<Feed> {
   const { link, clock, settings } = session
   const { keyed, partitions, names } = layout
   const { group, maxInFlight } = source
@@ -57,6 +57,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
   const breakUp = (error: PolybusError): void => {
     broken ??= error
     members?.stop()
+    binding?.cancel()
     wake()
   }
   const onClosed = (lane: Lane, error: PolybusError, gone: boolean): void => {
@@ -64,7 +65,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
     lose([...lane.held])
     // One lane of several is opened again; the rest knows nothing of it.
     if (keyed && !gone && !link.dead) return reconcile()
-    if (gone) clock.timer(GONE_MS, () => breakUp(error))
+    if (gone) clock.timer(goneMs(link.version), () => breakUp(error))
     else breakUp(feedBroken(`The channel of '${lane.queue}' was closed: ${error.message}`, error))
   }
   const take = async (id: number): Promise<void> => {
@@ -122,6 +123,28 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
       })
     moving.set(id, done)
   }
+  /** What was silently taken from us is ours again: see {@link goneMs}. */
+  const renewIdle = (): void => {
+    if (goneMs(link.version) === 0) return
+    for (const lane of lanes.values()) {
+      const { id, leaving, held, buffer, heardAt } = lane
+      if (leaving || moving.has(id) || held.size > 0 || buffer.length > 0 || clock.now() - heardAt < IDLE_MS) continue
+      move(
+        id,
+        giveUp(lane).then(() => take(id)),
+      )
+    }
+  }
+  let binding: Timer | undefined
+  const rebind = (): void => {
+    if (settings.rebindMs === 0 || broken || closing) return
+    binding = clock.timer(settings.rebindMs, () => {
+      session.rebind(layout, group).then(rebind, (error: unknown) => {
+        // What it hangs on is gone: it has to be set up again.
+        if (!closing) breakUp(rabbitError(error))
+      })
+    })
+  }
   const reconcile = (): void => {
     if (!members || broken || closing || draining) return
     const mine = new Set(share(members.names(), partitions).get(me))
@@ -155,7 +178,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
       handed++
       bytes += token.bytes
       found.push({
-        message: fromNative(message, trusted),
+        message: fromNative(message, layout.options),
         token,
         lane: keyed ? String(lane.id) : '0',
         position: token.position,
@@ -177,6 +200,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
       if (left <= 0) {
         // Nothing was pushed: that the broker is there has to be asked.
         await link.ping()
+        renewIdle()
         return NONE
       }
       await new Promise<void>((resolve) => {
@@ -209,6 +233,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
     lanes.clear()
     await Promise.all([...open.map((lane) => lane.close()), ...ends])
     members?.stop()
+    binding?.cancel()
     broken ??= feedBroken('The feed is closed.')
   }
 
@@ -227,6 +252,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
       await Promise.all(moving.values())
     } else await take(0)
     if (broken) throw broken
+    rebind()
   } catch (error) {
     unwatch()
     members?.stop()

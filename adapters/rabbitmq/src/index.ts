@@ -3,7 +3,9 @@ export type {
   RabbitmqArguments,
   RabbitmqBinding,
   RabbitmqChannelOptions,
+  RabbitmqEnvelope,
   RabbitmqExchange,
+  RabbitmqForeignMessage,
   RabbitmqGroup,
   RabbitmqOptions,
 } from './options.ts'

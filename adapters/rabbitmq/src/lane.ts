@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { type Clock, type PolybusError, sleep } from '@polybus/core'
 import { createAcks } from './acks.ts'
+import type { Version } from './capabilities.ts'
 import { closeChannel, type Link } from './connection.ts'
 import { connectionFailed, feedBroken, rabbitError } from './errors.ts'
 import { countOf } from './mapping.ts'
@@ -27,6 +28,8 @@ export interface Lane {
   /** A hand-over has begun: nothing is handed out any more. */
   leaving: boolean
   open: boolean
+  /** When it was opened, or something came. */
+  heardAt: number
   token(message: ConsumeMessage): Token
   /** Told to the broker by `flush`. */
   ack(token: Token): void
@@ -48,8 +51,15 @@ const rpc = (channel: Channel, [method, answer]: readonly [number, number]): Pro
     answer,
   )
 
-/** So long after a queue is gone it is not made again: its deletion, still under way, would take the new one's bindings along. */
-export const GONE_MS = 500
+/**
+ * Before 4.0 a server that deletes a quorum queue makes its consumers consume again by the queue's name, and cancels them only
+ * where that fails. A queue that was made again meanwhile gets them, and then the channel forgets it: it counts a consumer, and
+ * nothing arrives (rabbit_channel's handle_consuming_queue_down_or_eol). So it is not made again before they are told, which
+ * takes some 30 ms.
+ */
+export const goneMs = ([major]: Version): number => (major >= 4 ? 0 : 500)
+/** Others may make it again at any time. A lane that has been idle for so long is opened anew, where a server does that. */
+export const IDLE_MS = 5000
 /** Acks reach a quorum queue one write to disk later; a channel that closes earlier drops them. */
 const TOLD_MS = 100
 
@@ -101,6 +111,7 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
     held: new Set(),
     leaving: false,
     open: true,
+    heardAt: clock.now(),
     token(message) {
       const { deliveryTag } = message.fields
       const token: Token = {
@@ -156,6 +167,7 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
       over(feedBroken(`The queue '${queue}' was deleted, or its node went away.`), true)
       closeChannel(channel)
     } else if (lane.open) {
+      lane.heardAt = clock.now()
       buffer.push(message)
       wake()
       if (!ramped && countOf(message) < SUSPECT) {

@@ -2,7 +2,8 @@
 // headers, as on Redis and Kafka. A message without `ce_specversion` is foreign.
 import { crc32 } from 'node:zlib'
 import type { ConsumeMessage, Message, MessageProperties, Options } from 'amqplib'
-import type { Headers, HeaderValue, WireMessage } from '@polybus/core'
+import { type Headers, type HeaderValue, readForeign, type WireMessage } from '@polybus/core'
+import type { RabbitmqChannelOptions, RabbitmqForeignMessage } from './options.ts'
 
 export interface Native {
   readonly content: Buffer
@@ -47,9 +48,10 @@ const isShort = (name: string, seen: Table): boolean =>
   name !== '' && fits(name) && !OWN.test(name) && !CE.has(name) && !Object.hasOwn(seen, name)
 
 /** The native form of a message. `lane`: for rungs of a keyed group. */
-export function toNative(message: WireMessage, lane?: number): Native {
+export function toNative(message: WireMessage, lane?: number, priority?: number): Native {
   const headers: Table = { [VERSION]: '1.0' }
   const options: Options.Publish & Table = { headers, persistent: true, mandatory: true }
+  if (priority !== undefined) options.priority = priority
   for (const [attribute, property, header] of PROPERTIES) {
     const value = message[attribute]
     if (value === undefined) continue
@@ -69,6 +71,12 @@ export function toNative(message: WireMessage, lane?: number): Native {
   putHeaders(headers, message.headers)
   if (lane !== undefined) headers[LANE] = String(lane)
   return { content: message.body === null ? Buffer.alloc(0) : bufferOf(message.body), options }
+}
+
+/** As other programs write messages: no header of ours but what stands for something that AMQP has no form for. */
+export function bareOf({ content, options }: Native): Native {
+  const headers = Object.fromEntries(Object.entries((options.headers ?? {}) as Table).filter(([name]) => !CE.has(name)))
+  return { content, options: { ...options, headers } }
 }
 
 /** Duplicates, and names that cannot stand in a table, go into one header, as JSON. */
@@ -94,20 +102,23 @@ function moreHeaders(value: unknown): [string, HeaderValue][] {
 /** The message as it came. What is not ours keeps its id only where that is trusted. */
 export function fromNative(
   { content, properties }: Pick<Message, 'content' | 'properties'>,
-  trusted = false,
+  { envelope = 'cloudevents', trustMessageId: trusted = false }: RabbitmqChannelOptions = {},
 ): WireMessage {
   const table: Table = properties.headers ?? {}
   const ours = table[VERSION] !== undefined
+  // A copy of ours keeps its attributes in any case.
+  const bare = !ours && envelope === 'none'
   const headers: [string, HeaderValue][] = []
   for (const [name, value] of Object.entries(table))
-    if (!CE.has(name) && !INTERNAL.has(name) && !OWN.test(name) && value !== undefined)
+    if ((bare || !CE.has(name)) && !INTERNAL.has(name) && !OWN.test(name) && value !== undefined)
       headers.push([name, valueOf(value)])
   headers.push(...moreHeaders(table[MORE]))
-  const text = (name: string): string | undefined => (typeof table[name] === 'string' ? table[name] : undefined)
+  const text = (name: string): string | undefined =>
+    !bare && typeof table[name] === 'string' ? table[name] : undefined
   const property = (name: keyof MessageProperties): string | undefined => properties[name] as string | undefined
   const [id, type, contentType, correlationId] = PROPERTIES.map(([, name, header]) => text(header) ?? property(name))
   const [source, key, dataSchema, causationId] = ATTRIBUTES.map(([, header]) => text(header))
-  return {
+  const message: WireMessage = {
     id: ours || trusted || text('ce_id') !== undefined ? id : undefined,
     source,
     type,
@@ -120,7 +131,21 @@ export function fromNative(
     correlationId,
     causationId,
   }
+  return ours ? message : readForeign(message, envelope, () => seenOf({ content, properties }))
 }
+
+/** What an envelope's functions are given. */
+const seenOf = ({ content, properties }: Pick<Message, 'content' | 'properties'>): RabbitmqForeignMessage => ({
+  headers: Object.fromEntries(
+    Object.entries((properties.headers ?? {}) as Table)
+      .filter(([name]) => !name.startsWith('polybus-'))
+      .map(([name, value]) => [name, bytesOf(valueOf(value))]),
+  ),
+  key: null,
+  body: content,
+  properties,
+})
+const bytesOf = (value: HeaderValue): Uint8Array => (typeof value === 'string' ? Buffer.from(value) : value)
 
 function timeOf(text: string | undefined, seconds: unknown): number | undefined {
   const time = text === undefined ? NaN : Date.parse(text)

@@ -1,5 +1,15 @@
-import type { SocketOptions } from 'amqplib'
-import { checkKeys, checkName, type Clock, invalid, optionalChoice, optionalInteger, show } from '@polybus/core'
+import type { ChannelModel, MessageProperties, SocketOptions } from 'amqplib'
+import {
+  checkKeys,
+  checkName,
+  type Clock,
+  type Envelope,
+  type ForeignMessage,
+  invalid,
+  optionalChoice,
+  optionalInteger,
+  show,
+} from '@polybus/core'
 
 /** Values as AMQP's field tables hold them. */
 export type RabbitmqArguments = Readonly<Record<string, unknown>>
@@ -41,6 +51,21 @@ export interface RabbitmqGroup {
   readonly declare?: boolean | undefined
 }
 
+/** A message that Polybus did not write, as a {@link RabbitmqEnvelope} sees it. */
+export interface RabbitmqForeignMessage extends ForeignMessage {
+  /** Always: AMQP has no key, and the routing key is another one after a retry. */
+  readonly key: null
+  /** AMQP's own: `messageId`, `type`, `correlationId`, … */
+  readonly properties: MessageProperties
+}
+
+/**
+ * How messages that Polybus did not write are read, and what goes with those that are published. `cloudevents`: attributes in
+ * `ce_…` headers, structured mode is read too. `none`: properties, headers and body as they are, and no `ce_…` header is
+ * written: there is no place for a key then. Functions: read by them, written as `cloudevents`.
+ */
+export type RabbitmqEnvelope = Envelope<RabbitmqForeignMessage>
+
 /** How one channel lies on the server, where it is not ours to choose. */
 export interface RabbitmqChannelOptions {
   /** Default: a topic exchange `<namespace>.<channel>`. */
@@ -49,6 +74,8 @@ export interface RabbitmqChannelOptions {
   readonly routingKey?: string | undefined
   /** By group. */
   readonly groups?: Readonly<Record<string, RabbitmqGroup>> | undefined
+  /** Default `cloudevents`. */
+  readonly envelope?: RabbitmqEnvelope | undefined
   /** Whether the `message-id` of messages that Polybus did not write is their id. Default false: some clients use one id for many. */
   readonly trustMessageId?: boolean | undefined
 }
@@ -59,6 +86,12 @@ export interface RabbitmqOptions {
    * Default `amqp://localhost`.
    */
   readonly url?: string | undefined
+  /**
+   * Opens a connection of amqplib, instead of `url` and `socket`: for credentials that change, say. Called twice for each
+   * connection of the bus, and again after each loss; what it opens is ours to close. Connections that exist already are not
+   * taken: the first loss would end them for good.
+   */
+  readonly client?: ((name: string) => Promise<ChannelModel>) | undefined
   /** What amqplib takes for the socket (TLS: `ca`, `cert`, `key`; `credentials`; `clientProperties`). */
   readonly socket?: SocketOptions | undefined
   /** How often both sides show that they live, in whole seconds; after two missed ones a connection is given up. Default 5,000. */
@@ -73,6 +106,11 @@ export interface RabbitmqOptions {
   readonly handoverMs?: number | undefined
   /** A confirmed publish is trusted if the bindings of all declared groups were verified at most so long before. 0: at every send. Default 0. */
   readonly verifyMs?: number | undefined
+  /**
+   * How often a consumer binds its group anew: a binding that somebody removed cannot be seen, and of what other programs publish
+   * the group then gets nothing. 0: never. Default 30,000.
+   */
+  readonly rebindMs?: number | undefined
   /** The server's `consumer_timeout`: for so long it waits for an ack before it closes the channel. Handlers get two thirds of it. Default 1,800,000. */
   readonly consumerTimeoutMs?: number | undefined
   /** The server's `max_message_size`. Default 134,217,728 (16 MiB from RabbitMQ 4.0 on: give it then). */
@@ -86,6 +124,7 @@ export interface RabbitmqOptions {
 /** Checked, with defaults. */
 export interface Settings {
   readonly url: URL
+  readonly client: ((name: string) => Promise<ChannelModel>) | undefined
   readonly socket: SocketOptions
   readonly heartbeatMs: number
   readonly commandTimeoutMs: number
@@ -93,6 +132,7 @@ export interface Settings {
   readonly memberBeatMs: number
   readonly handoverMs: number
   readonly verifyMs: number
+  readonly rebindMs: number
   readonly consumerTimeoutMs: number
   readonly maxMessageBytes: number
   readonly channels: ReadonlyMap<string, RabbitmqChannelOptions>
@@ -100,6 +140,7 @@ export interface Settings {
 
 const KEYS = [
   'url',
+  'client',
   'socket',
   'heartbeatMs',
   'commandTimeoutMs',
@@ -107,12 +148,13 @@ const KEYS = [
   'memberBeatMs',
   'handoverMs',
   'verifyMs',
+  'rebindMs',
   'consumerTimeoutMs',
   'maxMessageBytes',
   'channels',
   'clock',
 ]
-const CHANNEL_KEYS = ['exchange', 'routingKey', 'groups', 'trustMessageId']
+const CHANNEL_KEYS = ['exchange', 'routingKey', 'envelope', 'groups', 'trustMessageId']
 const EXCHANGE_KEYS = ['name', 'type', 'arguments', 'declare']
 const GROUP_KEYS = ['queue', 'arguments', 'bindings', 'deadLetter', 'declare']
 const IN_URL = ['heartbeatMs', 'commandTimeoutMs']
@@ -130,8 +172,13 @@ export function checkOptions(options: string | RabbitmqOptions): Settings {
     throw invalid('rabbitmq().heartbeatMs', 'expected whole seconds, such as 5000: AMQP counts in them.')
   const { socket = {}, channels = {} } = given
   if (typeof socket !== 'object' || socket === null) throw invalid('rabbitmq().socket', 'expected an object.')
+  if (given.client !== undefined && typeof given.client !== 'function')
+    throw invalid('rabbitmq().client', 'expected a function that opens a connection: () => connect(…) of amqplib.')
+  if (given.client !== undefined && (given.url !== undefined || given.socket !== undefined))
+    throw invalid('rabbitmq().client', 'stands for url and socket. Leave them out.')
   return {
     url,
+    client: given.client,
     socket,
     heartbeatMs,
     commandTimeoutMs: number('commandTimeoutMs', 5000, 100),
@@ -139,6 +186,7 @@ export function checkOptions(options: string | RabbitmqOptions): Settings {
     memberBeatMs: number('memberBeatMs', 1000, 50),
     handoverMs: number('handoverMs', 30_000, 0),
     verifyMs: number('verifyMs', 0, 0),
+    rebindMs: number('rebindMs', 30_000, 0),
     consumerTimeoutMs: number('consumerTimeoutMs', 1_800_000, 60_000),
     maxMessageBytes: number('maxMessageBytes', 128 * 2 ** 20, 1024, 512 * 2 ** 20),
     channels: checkChannels(channels),
@@ -158,10 +206,21 @@ function checkChannels(channels: Readonly<Record<string, RabbitmqChannelOptions>
       optionalFlag(options.exchange.declare, `${where}.exchange.declare`)
     }
     optionalText(options.routingKey, `${where}.routingKey`)
+    checkEnvelope(options.envelope, `${where}.envelope`)
     optionalFlag(options.trustMessageId, `${where}.trustMessageId`)
     for (const [group, each] of Object.entries(options.groups ?? {})) checkGroup(group, each, `${where}.groups`)
   }
   return new Map(Object.entries(channels))
+}
+
+function checkEnvelope(value: unknown, where: string): void {
+  if (value === undefined || value === 'cloudevents' || value === 'none') return
+  if (typeof value !== 'object' || value === null)
+    throw invalid(where, `expected 'cloudevents', 'none' or an object of functions, got ${show(value)}.`)
+  checkKeys(value, ['id', 'key', 'type', 'body'], where)
+  for (const [key, run] of Object.entries(value))
+    if (run !== undefined && typeof run !== 'function')
+      throw invalid(`${where}.${key}`, `expected a function, got ${show(run)}.`)
 }
 
 function checkGroup(group: string, options: RabbitmqGroup, at: string): void {

@@ -1,7 +1,7 @@
 // A confirm channel, opened when it is needed and again when it died. One answer for each message, in its place.
 import type { ConfirmChannel, Message } from 'amqplib'
 import type { Link } from './connection.ts'
-import { codeOf, connectionFailed, missing, rabbitError, textOf } from './errors.ts'
+import { codeOf, connectionFailed, denied, missing, rabbitError, textOf } from './errors.ts'
 import { PolybusError } from '@polybus/core'
 import type { Native } from './mapping.ts'
 
@@ -25,6 +25,8 @@ interface Open {
   readonly channel: ConfirmChannel
   readonly pending: Set<Pending>
   cause: unknown
+  /** Exchanges that a message was confirmed for: they may be written to. */
+  readonly proven: Set<string>
   /** Set while the socket's buffer is full. */
   full: Promise<void> | undefined
 }
@@ -34,7 +36,7 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
 
   const openChannel = async (): Promise<Open> => {
     const channel = await link.confirmChannel()
-    const open: Open = { channel, pending: new Set(), cause: undefined, full: undefined }
+    const open: Open = { channel, pending: new Set(), proven: new Set(), cause: undefined, full: undefined }
     channel.on('error', (error) => (open.cause = error))
     channel.on('return', ({ fields, properties }: Message) => {
       // Comes before its confirm. Which of two equals it was makes no difference.
@@ -58,7 +60,9 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
     }
   }
   /** Its bytes have left, and the channel is closed. */
-  const lost = ({ cause }: Open, { exchange }: Pending): PolybusError => {
+  const lost = ({ cause, proven }: Open, { exchange }: Pending): PolybusError => {
+    if (codeOf(cause) === 403 && textOf(cause).includes(`exchange '${exchange || 'amq.default'}'`))
+      return denied(cause, proven.has(exchange) ? 'unknown' : 'no')
     if (codeOf(cause) === 404 && textOf(cause).includes(`'${exchange}'`))
       return missing(`exchange '${exchange}'`, mayCreate, 'unknown')
     if (link.dead) return connectionFailed(link.dead.message, 'unknown', link.dead)
@@ -82,9 +86,10 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
       return new Promise((resolve) => {
         const confirmed = (error: unknown): void => {
           pending.delete(entry)
-          if (error === null || error === undefined)
+          if (error === null || error === undefined) {
+            open.proven.add(exchange)
             resolve(entry.returned === undefined ? undefined : returned(entry.returned))
-          else if (textOf(error) === 'message nacked')
+          } else if (textOf(error) === 'message nacked')
             // Of several queues one may have taken it.
             resolve(
               new PolybusError(

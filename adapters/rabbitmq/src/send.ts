@@ -7,9 +7,10 @@ import {
   type Receipt,
   type Result,
 } from '@polybus/core'
+import { priorityInLine } from './capabilities.ts'
 import { aborted, alarm, missing } from './errors.ts'
 import type { Layout } from './layout.ts'
-import { type Native, partitionOf, toNative } from './mapping.ts'
+import { bareOf, type Native, partitionOf, toNative } from './mapping.ts'
 import type { Session } from './session.ts'
 
 export interface Route {
@@ -47,6 +48,16 @@ export function routesOf(
   return [{ exchange: layout.exchange, routingKey }]
 }
 
+/** A queue of ours where nothing may overtake. */
+const inLine = (to: Destination): boolean => to.kind === 'dead-letter' || (to.kind === 'group' && to.delayMs > 0)
+
+function withPriority({ content, options }: Native, change: (priority: number) => number): Native {
+  const { priority } = options
+  return priority === undefined
+    ? { content, options }
+    : { content, options: { ...options, priority: change(priority) } }
+}
+
 /** Puts one message everywhere it has to be. Undefined: confirmed. */
 export async function put(
   session: Session,
@@ -68,8 +79,9 @@ export async function put(
             mayCreate,
           )
         : new PolybusError('UNROUTABLE', undefined, { sent: 'no' })
+  const written = inLine(to) ? withPriority(native, (priority) => priorityInLine(priority, link.version)) : native
   const errors = await Promise.all(
-    routes.map((route) => publisher.publish(route.exchange, route.routingKey, native, returned(route))),
+    routes.map((route) => publisher.publish(route.exchange, route.routingKey, written, returned(route))),
   )
   return errors.find((error) => error !== undefined)
 }
@@ -83,11 +95,13 @@ export async function sendAll(
   /** By channel: which lanes were written to. */
   const touched = new Map<Layout, Set<number>>()
   const unbound = new Set<Layout>()
-  const one = async ({ message, to, groups }: Outgoing, index: number): Promise<void> => {
+  const one = async ({ message, to, groups, priority }: Outgoing, index: number): Promise<void> => {
     try {
       const layout = await session.layout(to.channel, call)
       const routes = routesOf(layout, to, message.key ?? message.id, message.type, groups)
-      const error = await put(session, layout, to, routes, toNative(message, routes[0]?.lane))
+      const native = toNative(message, routes[0]?.lane, priority)
+      const bare = to.kind === 'channel' && layout.options.envelope === 'none'
+      const error = await put(session, layout, to, routes, bare ? bareOf(native) : native)
       if (error) results[index] = { ok: false, error }
       if (error?.code === 'TOPOLOGY_MISSING' && to.kind === 'channel' && session.mayCreate) unbound.add(layout)
       else if (error) return

@@ -3,7 +3,7 @@ import type { Channel } from 'amqplib'
 import { type Call, type ChannelSpec, type Clock, PolybusError, type Receipt, sleep } from '@polybus/core'
 import type { Link } from './connection.ts'
 import { missing } from './errors.ts'
-import { GONE_MS } from './lane.ts'
+import { goneMs } from './lane.ts'
 import { bindingsOf, type Layout, layoutOf } from './layout.ts'
 import type { Settings } from './options.ts'
 import { createPublisher, type Publisher } from './publisher.ts'
@@ -24,6 +24,8 @@ export interface Session {
   forget(channel: string): void
   /** A plan cannot see bindings: where some are gone only a message that comes back tells. */
   bindAnew(layout: Layout, call: Call): Promise<void>
+  /** Where it may: binds a group that is subscribed. */
+  rebind(layout: Layout, group: string): Promise<void>
   verify(layout: Layout, lanes: ReadonlySet<number>, call: Call): Promise<Receipt>
 }
 
@@ -67,14 +69,18 @@ export function createSession(options: SessionOptions): Session {
     forget: (channel) => void layouts.delete(channel),
     async bindAnew(layout, call) {
       try {
-        // What was deleted just now must be gone for good first: see GONE_MS.
-        await sleep(clock, GONE_MS, call.signal)
+        // What was deleted just now must be gone for good first.
+        await sleep(clock, goneMs(link.version), call.signal)
         await declareChannel(link, layout, call)
         for (const group of layout.groups) await declareGroup(link, layout, group, call)
       } catch (error) {
         // The message is refused as it is; what went wrong here comes again with its next try.
         if (!PolybusError.is(error)) throw error
       }
+    },
+    async rebind(layout, group) {
+      if (!mayCreate) return
+      await link.aside((channel) => Promise.all(bindingsOf(layout, group).map((binding) => bind(channel, binding))))
     },
     verify(layout, lanes, call) {
       const at = verified.get(layout.channel)
@@ -118,7 +124,7 @@ export function createSession(options: SessionOptions): Session {
       } catch (error) {
         if (!PolybusError.is(error, 'TOPOLOGY_MISSING')) throw error
         if (mayCreate) {
-          await sleep(clock, GONE_MS)
+          await sleep(clock, goneMs(link.version))
           await declareChannel(link, layout, call)
           await declareGroup(link, layout, group, call)
         }

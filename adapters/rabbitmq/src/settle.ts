@@ -30,13 +30,14 @@ export function createSettle(
   ): Promise<PolybusError | undefined> => {
     const { to, headers, message } = settlement
     const target = to.channel === layout.channel ? layout : await session.layout(to.channel, call)
-    const { id, key = id, type } = message ?? fromNative(token.message)
+    const { id, key = id, type } = message ?? fromNative(token.message, layout.options)
     const routes = routesOf(target, to, key, type)
     const lane = routes[0]?.lane
     const native = message
       ? toNative(
           { ...message, headers: [...message.headers.filter(([name]) => !name.startsWith('polybus-')), ...headers] },
           lane,
+          token.message.properties.priority as number | undefined,
         )
       : copyOf(token.message, headers, lane)
     return put(session, target, to, routes, native)

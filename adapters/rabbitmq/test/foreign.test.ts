@@ -1,6 +1,7 @@
 // Programs that know nothing of Polybus, on both sides: their exchanges and queues are used as they are.
 import { describeBroker } from '@polybus/brokers'
 import { channel, consumer, createBus, PolybusError, trust } from '@polybus/core'
+import { type ChannelModel, connect } from 'amqplib'
 import { expect, test, vi } from 'vitest'
 import type { RabbitmqChannelOptions } from '../src/index.ts'
 import { bench, call, create, send, spec, subscribe, until, wire } from './support.ts'
@@ -120,6 +121,31 @@ await describeBroker(
       await plain.deleteQueue(queue)
     })
 
+    test('rabbitmq: connections that a function of the user opens are used, opened again after a loss, and closed at the end', async () => {
+      const { open, namespace, url } = bench(broker())
+      const made: ChannelModel[] = []
+      const ended: ChannelModel[] = []
+      const dial = async (name: string): Promise<ChannelModel> => {
+        const model = await connect(url, { clientProperties: { connection_name: name } })
+        model.on('close', () => ended.push(model))
+        made.push(model)
+        return model
+      }
+      const bus = await createBus(open({ url: undefined, client: dial }), { namespace, logger: false })
+      const orders = channel('orders', { schema: trust<{ n: number }>(), groups: ['work'] })
+      const seen: number[] = []
+      await bus.start(consumer(orders, 'work', ({ n }) => void seen.push(n)))
+      await bus.publish(orders, { n: 1 })
+      await until(() => seen.includes(1), 'the first')
+      expect(made).toHaveLength(2)
+      await made[0]?.close()
+      await until(() => made.length >= 4, 'new connections')
+      await bus.publish(orders, { n: 2 })
+      await until(() => seen.includes(2), 'what was published afterwards')
+      await bus.close()
+      await until(() => ended.length === made.length, 'the end of all')
+    })
+
     test('rabbitmq: a queue with other arguments is a readable conflict, and nothing else breaks', async () => {
       const { connect, open, namespace, client } = bench(broker())
       const plain = await client()
@@ -174,6 +200,43 @@ await describeBroker(
       for (const group of ['work', 'other'] as const) await until(() => seen[group].has(2), `2 for ${group}`)
       await bus.close()
     })
+
+    test.each([false, true])(
+      'rabbitmq: a binding or an exchange that somebody removed is back soon, though we publish nothing (keyed: %s)',
+      async (keyed) => {
+        const { open, namespace, client } = bench(broker())
+        const bus = await createBus(open({ rebindMs: 200 }), { namespace, logger: false })
+        const orders = channel('orders', {
+          schema: trust<{ n: number }>(),
+          groups: ['work'],
+          ...(keyed && { key: () => 'k', partitions: 1 }),
+        })
+        const seen = new Set<number>()
+        await bus.start(consumer(orders, 'work', ({ n }) => void seen.add(n)))
+        const exchange = `${namespace}.orders`
+        const routed = async (n: number): Promise<void> => {
+          const plain = await client()
+          await until(async () => {
+            const sent = plain.publish(exchange, '0', Buffer.from(`{"n":${n}}`))
+            return sent && seen.has(n)
+          }, `${n}`)
+        }
+        await routed(1)
+        await (await client()).unbindQueue(`${namespace}.orders.work${keyed ? ':0' : ''}`, exchange, keyed ? '0' : '#')
+        await routed(2)
+        await (await client()).deleteExchange(exchange)
+        await until(
+          async () =>
+            (await client()).checkExchange(exchange).then(
+              () => true,
+              () => false,
+            ),
+          'the exchange',
+        )
+        await routed(3)
+        await bus.close()
+      },
+    )
 
     test('rabbitmq: publishing where no group exists is UNROUTABLE', async () => {
       const { connect } = bench(broker())

@@ -1,13 +1,14 @@
 // The conformance suite's way to a real RabbitMQ: a server of its own, and a fault proxy for each namespace.
 import { type RunningBroker, startBroker } from '@polybus/brokers'
-import { type Adapter, type ChannelSpec, sleep, systemClock, type WireMessage } from '@polybus/core'
+import type { Adapter, ChannelSpec, Outgoing, PolybusError, WireMessage } from '@polybus/core'
 import { type Faults, type Foreign, type Harness, namespaceProxies, type Timing } from '@polybus/testkit'
 import { type Channel, type ChannelModel, connect, type GetMessage } from 'amqplib'
 import { rabbitmq } from '../src/index.ts'
-import { GONE_MS } from '../src/lane.ts'
 import { entitiesOf, type Entity, exchangeOf, type Layout, layoutOf } from '../src/layout.ts'
 import { fromNative, partitionOf } from '../src/mapping.ts'
+import { namesOf } from '../src/names.ts'
 import { checkOptions } from '../src/options.ts'
+import { control } from './control.ts'
 
 const broker = (): Promise<RunningBroker> => startBroker('rabbitmq', { instance: 'conformance' })
 /** basic.publish. */
@@ -16,15 +17,19 @@ const proxies = namespaceProxies(broker, { isSend: (bytes) => bytes.includes(PUB
 
 export const name = 'rabbitmq'
 export const parallel = 4
-/** Quorum queues that are a second old may not be on disk yet when the server is killed. */
-export const timing: Partial<Timing> = { ageMs: 10_000 }
+/**
+ * The server writes down a new quorum queue when nobody has looked at the table of them for half a second. Killed before that it
+ * starts the queue anew, empty. Where we cannot tell it to write, cases wait.
+ */
+export const timing: Partial<Timing> & { ageMs: number } = { ageMs: 10_000 }
+const WRITE_DOWN = 'mnesia:sync_log(), [dets:sync(T) || T <- dets:all()].'
 let address = '127.0.0.1:5672'
-const clock = systemClock()
 
 export async function prepare(namespace: string): Promise<void> {
   await proxies.prepare(namespace)
-  const { host, port } = await broker()
-  address = `${host}:${port}`
+  const running = await broker()
+  address = `${running.host}:${running.port}`
+  if (control(running)) timing.ageMs = 0
 }
 
 /** Channels that were used: their parts are deleted at the end. */
@@ -63,11 +68,51 @@ const at = (host: string, user = 'guest:guest', vhost = ''): Adapter =>
     heartbeatMs: 2000,
     commandTimeoutMs: 2000,
     memberBeatMs: 500,
-    // Some cases ask for a thousand attempts, which half an hour would not hold; none takes so long.
-    consumerTimeoutMs: 24 * 3_600_000,
   })
 export const open = (namespace: string): Adapter =>
-  proxies.open(namespace, ({ host, port }) => watched(namespace, at(`${host}:${port}`)))
+  proxies.open(namespace, ({ host, port }) => refusable(namespace, watched(namespace, at(`${host}:${port}`))))
+
+type When = Parameters<NonNullable<Faults['refuse']>>[0]
+const refusals = new Map<string, Set<When>>()
+/** A group of no channel, whose dead letters are full from the start. */
+const FULL = 'full'
+const full = new Map<string, Promise<string>>()
+const fullQueue = (queue: string): Promise<string> => {
+  let made = full.get(queue)
+  if (!made) {
+    const table = { 'x-max-length': 0, 'x-overflow': 'reject-publish' }
+    made = aside(async (client) => (await client.assertQueue(queue, { arguments: table })).queue)
+    full.set(queue, made)
+  }
+  return made
+}
+/**
+ * RabbitMQ refuses a queue's messages, and none by what it is: a picked one goes to a queue that is full, where the server
+ * refuses it for now, or with a header that AMQP has no room for.
+ */
+function refusable(namespace: string, adapter: Adapter): Adapter {
+  const { send } = adapter
+  const instead = async (one: Outgoing, error: PolybusError | undefined): Promise<Outgoing> => {
+    if (!error) return one
+    const { to, message } = one
+    if (error.code !== 'BROKER_BUSY')
+      return { ...one, message: { ...message, headers: [['big', 'x'.repeat(200_000)]] } }
+    await fullQueue(namesOf(namespace, to.channel).dead(FULL))
+    return { ...one, to: { kind: 'dead-letter', channel: to.channel, group: FULL } }
+  }
+  return Object.assign(adapter, {
+    async send(...[batch, call]: Parameters<Adapter['send']>) {
+      const when = [...(refusals.get(namespace) ?? [])]
+      if (when.length === 0) return send(batch, call)
+      const errors = batch.map((one) => when.map((each) => each(one)).find((error) => error))
+      const results = await send(await Promise.all(batch.map((one, index) => instead(one, errors[index]))), call)
+      return results.map((result, index) => {
+        const error = errors[index]
+        return error && !result.ok && result.error.code === error.code ? { ok: false as const, error } : result
+      })
+    },
+  })
+}
 
 /** Past the proxy, as another program would be connected. */
 async function aside<T>(use: (channel: Channel, connection: ChannelModel) => Promise<T>): Promise<T> {
@@ -78,11 +123,6 @@ async function aside<T>(use: (channel: Channel, connection: ChannelModel) => Pro
   } finally {
     await connection.close().catch(() => {})
   }
-}
-/** What is made in its place too soon may be swept away with it. */
-async function deleted(channel: Channel, queue: string): Promise<void> {
-  await channel.deleteQueue(queue)
-  await sleep(clock, GONE_MS)
 }
 const put = (channel: Channel, { kind, ...entity }: Entity): Promise<unknown> =>
   kind === 'queue'
@@ -106,8 +146,22 @@ async function remove(namespace: string, channel: string, only?: string): Promis
 
 export const faults = (namespace: string): Faults => ({
   ...proxies.faults(namespace),
-  kill: async () => (await broker()).kill(),
+  async kill() {
+    const running = await broker()
+    await control(running)?.(['eval', WRITE_DOWN])
+    await running.kill()
+  },
   restart: async () => (await broker()).start(),
+  refuse(when) {
+    const all = refusals.get(namespace) ?? new Set()
+    refusals.set(namespace, all.add(when))
+    return () => void all.delete(when)
+  },
+  // A delivery is its channel's, and the channel its connection's.
+  async loseLease() {
+    await proxies.faults(namespace).cut?.()
+    return 1
+  },
   async wipe() {
     for (const [each, specs] of known) for (const channel of specs.keys()) await remove(each, channel)
   },
@@ -122,13 +176,13 @@ export const faults = (namespace: string): Faults => ({
           : entity.name.startsWith(`${found.names.queue(group)}:retry-`),
       )
       for (const entity of blocked) {
-        await deleted(client, entity.name)
+        await client.deleteQueue(entity.name)
         await client.assertQueue(entity.name, { arguments: { 'x-max-length': 0, 'x-overflow': 'reject-publish' } })
       }
       return () =>
         aside(async (again) => {
           for (const entity of blocked) {
-            await deleted(again, entity.name)
+            await again.deleteQueue(entity.name)
             await put(again, entity)
           }
         })
@@ -188,4 +242,8 @@ export async function cleanup(namespace: string): Promise<void> {
   await proxies.close(namespace)
   for (const channel of known.get(namespace)?.keys() ?? []) await remove(namespace, channel)
   known.delete(namespace)
+  refusals.delete(namespace)
+  const queues = [...full.keys()].filter((queue) => queue.startsWith(`${namespace}.`))
+  for (const queue of queues) full.delete(queue)
+  if (queues.length > 0) await aside((client) => Promise.all(queues.map((queue) => client.deleteQueue(queue))))
 }

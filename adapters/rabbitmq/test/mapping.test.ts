@@ -99,7 +99,7 @@ test('rabbitmq mapping: of a foreign message the id counts only where it is trus
     } as unknown as MessageProperties,
   }
   expect(fromNative(foreign)).toMatchObject({ id: undefined, time: 5000 })
-  expect(fromNative(foreign, true).id).toBe('f-1')
+  expect(fromNative(foreign, { trustMessageId: true }).id).toBe('f-1')
   expect(fromNative(foreign).headers).toEqual([
     ['n', '5'],
     ['yes', 'true'],

@@ -47,6 +47,11 @@ test.each([
     { channels: { c: { groups: { g: { bindings: [{ key: 'x' }] } } } } },
     /groups\.g\.bindings\[0\]\.key: unknown option/,
   ],
+  [{ client: {} }, /rabbitmq\(\)\.client: expected a function/],
+  [{ client: () => {}, url: 'amqp://h' }, /rabbitmq\(\)\.client: stands for url and socket/],
+  [{ channels: { c: { envelope: 'fields' } } }, /channels\.c\.envelope: expected 'cloudevents', 'none' or/],
+  [{ channels: { c: { envelope: { id: 5 } } } }, /channels\.c\.envelope\.id: expected a function/],
+  [{ channels: { c: { envelope: { keys: () => {} } } } }, /channels\.c\.envelope\.keys: unknown option/],
   [{ channels: { c: { trustMessageId: 1 } } }, /channels\.c\.trustMessageId: expected true or false/],
 ])('rabbitmq: %j is refused by name', (options, text) => {
   expect(refusal(options)).toMatch(text)

@@ -1,9 +1,5 @@
 // What the tests of RabbitMQ alone share: an adapter without core above it, and a client beside it.
-import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
 import type { RunningBroker } from '@polybus/brokers'
 import { type ChannelSpec, sleep, type Source, systemClock, type WireMessage } from '@polybus/core'
 import { channelSpec as spec, drive, type Member, wireMessage as wire } from '@polybus/testkit'
@@ -67,20 +63,4 @@ export async function until(condition: () => unknown, what: string, timeoutMs = 
     if (clock.now() > end) throw new Error(`Waited ${timeoutMs} ms in vain: ${what}`)
     await sleep(clock, 20)
   }
-}
-
-/** rabbitmqctl, where the server runs natively; undefined: it can't be had. */
-export function control(broker: RunningBroker): ((...args: readonly string[]) => Promise<string>) | undefined {
-  const folder = dirname(dirname(broker.log))
-  const program = '/usr/lib/rabbitmq/bin/rabbitmqctl'
-  if (!existsSync(program) || !existsSync(join(folder, 'state.json'))) return undefined
-  const { ports } = JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')) as { ports: Record<string, number> }
-  const env = {
-    ...process.env,
-    HOME: join(folder, 'data'),
-    ERL_EPMD_PORT: String(ports['epmd']),
-    ERL_EPMD_ADDRESS: '127.0.0.1',
-  }
-  return async (...args) =>
-    (await promisify(execFile)(program, ['-n', 'polybus@localhost', ...args], { env, timeout: 30_000 })).stdout
 }

@@ -2,7 +2,8 @@
 import { describeBroker } from '@polybus/brokers'
 import { channel, consumer, createBus, PolybusError, trust } from '@polybus/core'
 import { expect, test, vi } from 'vitest'
-import { bench, call, clock, control, spec, until } from './support.ts'
+import { control } from './control.ts'
+import { bench, call, clock, spec, until } from './support.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 
@@ -26,6 +27,32 @@ await describeBroker(
         expect(conflicts.flat()).toEqual([])
       }
     })
+    test.each([false, true])(
+      'rabbitmq: a consumer whose queue somebody deletes and makes again at once is not silent for long (keyed: %s)',
+      async (keyed) => {
+        const { open, namespace, client } = bench(broker())
+        const bus = await createBus(open(), { namespace, logger: false })
+        const orders = channel('orders', {
+          schema: trust<{ n: number }>(),
+          groups: ['work'],
+          ...(keyed && { key: () => 'k', partitions: 1 }),
+        })
+        const seen = new Set<number>()
+        await bus.start(consumer(orders, 'work', ({ n }) => void seen.add(n)))
+        await bus.publish(orders, { n: 0 })
+        await until(() => seen.has(0), 'the first')
+        const plain = await client()
+        const queue = `${namespace}.orders.work${keyed ? ':0' : ''}`
+        const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 2 ** 31 - 1 }
+        const table = keyed ? { ...quorum, 'x-single-active-consumer': true } : quorum
+        await plain.deleteQueue(queue)
+        await plain.assertQueue(queue, { arguments: table })
+        await plain.bindQueue(queue, `${namespace}.orders`, keyed ? '0' : '#')
+        await bus.publish(orders, { n: 1 })
+        await until(() => seen.has(1), 'what was published afterwards', 12_000)
+        await bus.close()
+      },
+    )
     test('rabbitmq: during a memory alarm every publish settles by its deadline, consuming goes on, and afterwards all is well', async (context) => {
       const ctl = control(broker())
       if (!ctl) return context.skip('rabbitmqctl is not at hand')
@@ -42,7 +69,7 @@ await describeBroker(
         }),
       )
       await bus.publish(orders, { n: 0 })
-      await ctl('set_vm_memory_high_watermark', '0.00001')
+      await ctl(['set_vm_memory_high_watermark', '0.00001'])
       try {
         const refused = async (): Promise<PolybusError | undefined> => {
           const started = Date.now()
@@ -56,7 +83,7 @@ await describeBroker(
         await until(() => seen.includes(0), 'the handler that was under way')
         expect((await bus.stats(orders, 'work')).deadLetters).toBe(0)
       } finally {
-        await ctl('set_vm_memory_high_watermark', '0.4')
+        await ctl(['set_vm_memory_high_watermark', '0.4'])
       }
       await until(
         () =>

@@ -5,12 +5,15 @@ import type { Settings } from './options.ts'
 const ASSUMED = [7, 4] as const
 
 export function capabilitiesOf(
-  { keyed }: ChannelSpec,
-  { leaseMs }: Settings,
+  { name, keyed }: ChannelSpec,
+  { leaseMs, channels }: Settings,
   [major, minor]: readonly [number, number] = ASSUMED,
 ): Capabilities {
+  const { envelope, keyField } = channels.get(name) ?? {}
+  const bare = envelope === 'none' || envelope === 'fields'
   return {
-    ordering: true,
+    // Without an envelope the key needs a field of its own.
+    ordering: !bare || keyField !== undefined,
     groups: 'any',
     from: ['beginning', 'end'],
     // Ten years: beyond that nobody can tell a delay from a loss.
@@ -25,7 +28,7 @@ export function capabilitiesOf(
     releaseHeaders: true,
     orderedBatch: true,
     headers: { ordered: true, duplicates: true, empty: true, binary: true },
-    tombstones: true,
+    tombstones: !bare,
     // proto-max-bulk-len, as servers have it unless told otherwise.
     maxBytes: 512 * 2 ** 20,
     browse: 'cursor',

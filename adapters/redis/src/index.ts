@@ -1,2 +1,2 @@
 export { redis, type RedisAdapter } from './adapter.ts'
-export type { RedisChannelOptions, RedisHazard, RedisOptions } from './options.ts'
+export type { RedisChannelOptions, RedisEnvelope, RedisForeignMessage, RedisHazard, RedisOptions } from './options.ts'

@@ -3,13 +3,14 @@ import { type ChannelSpec, PolybusError } from '@polybus/core'
 import { command, type Link, script } from './connection.ts'
 import { missing } from './errors.ts'
 import { type Keys, keysOf } from './names.ts'
-import type { Settings } from './options.ts'
+import type { RedisChannelOptions, Settings } from './options.ts'
 
 export interface Layout {
   readonly channel: string
   readonly keyed: boolean
   readonly partitions: number
   readonly keys: Keys
+  readonly options: RedisChannelOptions
 }
 
 /** What is written at the server; undefined where nothing is. */
@@ -35,6 +36,7 @@ export function createLayouts(settings: Settings, namespace: string | undefined,
     keyed,
     partitions,
     keys: keysOf(namespace, channel, keyed, settings.channels.get(channel)),
+    options: settings.channels.get(channel) ?? {},
   })
   return {
     mayCreate,

@@ -1,33 +1,22 @@
 // Wire and native forms, pure. An entry's fields are the body in `data`, CloudEvents attributes as `ce_…` (the way Kafka's
 // binding writes them) and `content-type`, and after those the headers, each under its own name.
-import { isUtf8 } from 'node:buffer'
 import { crc32 } from 'node:zlib'
 import type { Headers, HeaderValue, WireMessage } from '@polybus/core'
+import {
+  asField,
+  ATTRIBUTES,
+  blank,
+  BODY,
+  type Field,
+  headerOf,
+  pushHeaders,
+  setAttribute,
+  text,
+  TEXTS,
+  VERSION,
+} from './fields.ts'
+import { fromForeign } from './foreign.ts'
 import type { RedisChannelOptions } from './options.ts'
-
-export type Field = string | Buffer
-/** Names and values in turn. */
-export type Fields = readonly Field[]
-
-export const BODY = 'data'
-const VERSION = 'ce_specversion'
-const TEXTS = {
-  ce_id: 'id',
-  ce_source: 'source',
-  ce_type: 'type',
-  ce_partitionkey: 'key',
-  'content-type': 'contentType',
-  ce_dataschema: 'dataSchema',
-  ce_correlationid: 'correlationId',
-  ce_causationid: 'causationId',
-} as const
-type Attribute = (typeof TEXTS)[keyof typeof TEXTS] | 'time'
-const ATTRIBUTES: ReadonlyMap<string, Attribute> = new Map<string, Attribute>([
-  ...(Object.entries(TEXTS) as [string, Attribute][]),
-  ['ce_time', 'time'],
-])
-/** ioredis writes texts faster than bytes; beyond this the copy costs more. */
-const AS_TEXT = 16 * 1024
 
 /** The entry of a message, body first. */
 export function toFields(message: WireMessage): Field[] {
@@ -42,10 +31,6 @@ export function toFields(message: WireMessage): Field[] {
   if (time !== undefined) fields.push('ce_time', new Date(time).toISOString())
   pushHeaders(fields, message.headers)
   return fields
-}
-
-export function pushHeaders(fields: Field[], headers: Headers): void {
-  for (const [name, value] of headers) fields.push(name, typeof value === 'string' ? value : bufferOf(value))
 }
 
 /** A foreign message is known by its place in the stream. */
@@ -75,65 +60,6 @@ function fromOurs(fields: readonly Buffer[], hasBody: boolean): WireMessage {
   }
   for (; index < fields.length; index += 2) message.headers.push([text(fields[index]), headerOf(fields[index + 1])])
   return message
-}
-
-function fromForeign(fields: readonly Buffer[], { bodyField = BODY, keyField }: RedisChannelOptions): WireMessage {
-  const message = blank(null)
-  const rest: [string, Buffer][] = []
-  let found = false
-  for (let index = 0; index < fields.length; index += 2) {
-    const name = text(fields[index])
-    const value = fields[index + 1] as Buffer
-    const attribute = name === keyField ? 'key' : ATTRIBUTES.get(name)
-    if (name === bodyField && !found) {
-      message.body = value
-      found = true
-    } else if (attribute !== undefined && message[attribute] === undefined) setAttribute(message, attribute, value)
-    else if (name.startsWith('polybus-')) message.headers.push([name, headerOf(value)])
-    else if (name !== VERSION) rest.push([name, value])
-  }
-  if (found) message.headers.unshift(...rest.map(([name, value]): [string, HeaderValue] => [name, headerOf(value)]))
-  else if (rest.length > 0) {
-    message.body = Buffer.from(JSON.stringify(Object.fromEntries(rest.map(([name, value]) => [name, text(value)]))))
-    message.contentType ??= 'application/json'
-  }
-  return message
-}
-
-type Open = { -readonly [K in keyof WireMessage]: WireMessage[K] } & { headers: [string, HeaderValue][] }
-
-const blank = (body: Buffer | null): Open => ({
-  id: undefined,
-  source: undefined,
-  type: undefined,
-  time: undefined,
-  key: undefined,
-  headers: [],
-  body,
-  contentType: undefined,
-  dataSchema: undefined,
-  correlationId: undefined,
-  causationId: undefined,
-})
-
-function setAttribute(message: Open, attribute: Attribute, value: Buffer | undefined): void {
-  if (attribute !== 'time') {
-    message[attribute] = text(value)
-    return
-  }
-  const time = Date.parse(text(value))
-  message.time = Number.isNaN(time) ? undefined : time
-}
-
-const text = (value: Buffer | undefined): string => value?.toString() ?? ''
-/** Bytes that are text are read as text: the wire does not tell them apart. */
-const headerOf = (value: Buffer | undefined): HeaderValue =>
-  value === undefined ? '' : isUtf8(value) ? value.toString() : value
-const bufferOf = (value: Uint8Array): Buffer =>
-  Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-const asField = (value: Uint8Array): Field => {
-  const buffer = bufferOf(value)
-  return buffer.length <= AS_TEXT && isUtf8(buffer) ? buffer.toString() : buffer
 }
 
 /** The message with headers given at a release: they replace its own of core. */

@@ -1,13 +1,38 @@
 import type { Redis, RedisOptions as ClientOptions } from 'ioredis'
-import { checkKeys, checkName, type Clock, invalid, optionalInteger } from '@polybus/core'
+import {
+  checkKeys,
+  checkName,
+  type Clock,
+  type Envelope,
+  type ForeignMessage,
+  invalid,
+  optionalInteger,
+  show,
+} from '@polybus/core'
 
 /** Hazards that {@link RedisOptions.acceptedHazards} can name. docs/brokers/redis.md says what each one means. */
 export type RedisHazard = 'persistence' | 'fsync' | 'eviction' | 'replication'
+
+/**
+ * An entry that Polybus did not write, as a {@link RedisEnvelope} sees it. Headers: all fields but the body, of several with one
+ * name the last. Key: the value of `keyField`. Body: the value of `bodyField`; without one a JSON object of the fields.
+ */
+export type RedisForeignMessage = ForeignMessage
+
+/**
+ * How entries that Polybus did not write are read, and how those that are published look. `cloudevents`: attributes in `ce_…`
+ * fields, structured mode is read too. `none`: the body, the content type and headers; attributes are neither written nor read. `fields`: the
+ * values of a JSON object of texts, numbers and truth values are fields, and come back as texts; attributes and headers stay behind.
+ * With these two a key needs `keyField`. Functions: read by them, written as `cloudevents`.
+ */
+export type RedisEnvelope = Envelope | 'fields'
 
 /** How one channel lies on the server, where it is not ours to choose. */
 export interface RedisChannelOptions {
   /** The stream of a channel without keys, by its own name. Default `<namespace>:<channel>`. */
   readonly stream?: string | undefined
+  /** Default `cloudevents`. */
+  readonly envelope?: RedisEnvelope | undefined
   /** Which field of a foreign entry is the body. Default `data`; an entry without it is read as a JSON object of its fields. */
   readonly bodyField?: string | undefined
   /** Which field of a foreign entry is the key. Default `ce_partitionkey`. */
@@ -126,12 +151,24 @@ function checkChannels(channels: Readonly<Record<string, RedisChannelOptions>>):
   for (const [name, options] of Object.entries(channels)) {
     const where = `redis().channels.${name}`
     checkName(name, where)
-    checkKeys(options, ['stream', 'bodyField', 'keyField'], where)
-    for (const [key, value] of Object.entries(options))
+    checkKeys(options, ['stream', 'envelope', 'bodyField', 'keyField'], where)
+    const { envelope, ...texts } = options
+    checkEnvelope(envelope, `${where}.envelope`)
+    for (const [key, value] of Object.entries(texts))
       if (value !== undefined && (typeof value !== 'string' || value === ''))
         throw invalid(`${where}.${key}`, 'expected a text that is not empty.')
   }
   return new Map(Object.entries(channels))
+}
+
+function checkEnvelope(value: unknown, where: string): void {
+  if (value === undefined || value === 'cloudevents' || value === 'none' || value === 'fields') return
+  if (typeof value !== 'object' || value === null)
+    throw invalid(where, `expected 'cloudevents', 'none', 'fields' or an object of functions, got ${show(value)}.`)
+  checkKeys(value, ['id', 'key', 'type', 'body'], where)
+  for (const [key, run] of Object.entries(value))
+    if (run !== undefined && typeof run !== 'function')
+      throw invalid(`${where}.${key}`, `expected a function, got ${show(run)}.`)
 }
 
 /** The URL without its query: ioredis would take any name in it for an option of its own. Errors never show it: it may hold a password. */

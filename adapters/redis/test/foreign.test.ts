@@ -1,7 +1,7 @@
 // Programs that know nothing of Polybus, on both sides.
 import { describeBroker } from '@polybus/brokers'
-import { channel, consumer, createBus, type Destination, trust } from '@polybus/core'
-import { expect, test, vi } from 'vitest'
+import { type Channel, channel, consumer, createBus, type Destination, fixed, trust } from '@polybus/core'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { redis } from '../src/index.ts'
 import { bench, call, create, ids, send, spec, subscribe, until, wire } from './support.ts'
 
@@ -51,6 +51,53 @@ await describeBroker(
       expect(delivery?.message).toMatchObject({ key: 'c-1', headers: [['x', '1']] })
       await client.del(stream)
     })
+
+    test.each(['none', 'fields'] as const)(
+      'redis: with the envelope %s messages go as other programs write them, and come back through retries and a replay',
+      async (envelope) => {
+        const { open, namespace, client } = bench(broker())
+        const channels = { orders: { envelope }, keyed: { envelope }, lanes: { envelope, keyField: 'n' } }
+        const bus = await createBus(open({ channels }), { namespace, logger: false })
+        onTestFinished(() => bus.close())
+        const orders = channel('orders', { schema: trust<{ n: string }>(), groups: ['work'] })
+        const seen: unknown[] = []
+        await bus.start(
+          consumer(orders, 'work', {
+            retry: { attempts: 2, backoff: fixed('50ms'), wait: 'released' },
+            handler({ n }, { attempt, message: { id } }) {
+              seen.push([id, n, attempt])
+              if (seen.length < 3) throw new Error('not yet')
+            },
+          }),
+        )
+        const { position } = await bus.publish(orders, { n: '1' }, { headers: { trace: 'abc' } })
+        const [[, fields] = []] = await client.xrange(`${namespace}:orders`, '-', '+')
+        expect(fields).toEqual(
+          envelope === 'fields'
+            ? ['n', '1']
+            : ['data', '{"n":"1"}', 'content-type', 'application/json', 'trace', 'abc'],
+        )
+        await until(async () => (await bus.stats(orders, 'work')).deadLetters === 1, 'the dead letter')
+        expect(await bus.deadLetters(orders, 'work').replay({})).toEqual({ done: 1, failed: 0 })
+        await until(() => seen.length === 3, 'the replay')
+        const id = `orders/${position}`
+        expect(seen).toEqual([
+          [id, '1', 1],
+          [id, '1', 2],
+          [id, '1', 1],
+        ])
+        const byKey = (name: string): Channel<{ n: string }, { n: string }, 'work'> =>
+          channel(name, { schema: trust<{ n: string }>(), key: ({ n }) => n, groups: ['work'] })
+        await expect(bus.start(consumer(byKey('keyed'), 'work', () => {}))).rejects.toMatchObject({
+          code: 'UNSUPPORTED',
+        })
+        const keys: unknown[] = []
+        await bus.start(consumer(byKey('lanes'), 'work', (_, { message: { key } }) => void keys.push(key)))
+        await bus.publish(byKey('lanes'), { n: 'k-1' })
+        await until(() => keys.length === 1, 'the message with a key')
+        expect(keys).toEqual(['k-1'])
+      },
+    )
 
     test('redis: a client of yours lends its settings, and stays yours', async () => {
       const { client, namespace } = bench(broker())

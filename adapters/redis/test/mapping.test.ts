@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import type { WireMessage } from '@polybus/core'
+import { toForeign } from '../src/foreign.ts'
 import { fromFields, parsePosition, partitionOf, size, toFields } from '../src/mapping.ts'
 import { keysOf } from '../src/names.ts'
 import { packNote, unpackNote } from '../src/notes.ts'
+import type { RedisChannelOptions, RedisEnvelope } from '../src/options.ts'
 
 const message = (more: Partial<WireMessage> = {}): WireMessage => ({
   id: 'm-1',
@@ -119,6 +121,70 @@ describe('redis: a foreign entry', () => {
   test('with attributes of CloudEvents keeps them', () => {
     const read = foreign('ce_id', 'e-1', 'ce_time', 'never', 'data', 'x')
     expect([read.id, read.time]).toEqual(['e-1', undefined])
+  })
+})
+
+describe('redis: an envelope', () => {
+  const read = (options: RedisChannelOptions, ...fields: string[]): WireMessage =>
+    fromFields(buffers(fields), 'orders', '0/1-0', options)
+  const written = (options: RedisChannelOptions, more: Partial<WireMessage>): string[] =>
+    toForeign(message({ headers: [['trace', 'abc']], ...more }), options).map(String)
+
+  test('none writes body, content type and headers, and reads attributes as headers', () => {
+    const options = { envelope: 'none', bodyField: 'payload', keyField: 'customer' } as const
+    const fields = written(options, { body: Buffer.from('{}'), key: 'c-1', contentType: 'application/json' })
+    expect(fields).toEqual(['payload', '{}', 'content-type', 'application/json', 'customer', 'c-1', 'trace', 'abc'])
+    const back = read(options, ...fields, 'ce_id', 'x')
+    expect(back).toMatchObject({ id: 'orders/0/1-0', key: 'c-1', contentType: 'application/json' })
+    expect(back.headers).toEqual([
+      ['trace', 'abc'],
+      ['ce_id', 'x'],
+    ])
+  })
+
+  test('fields writes the values of an object, and reads them all, the one named data too', () => {
+    const options = { envelope: 'fields', keyField: 'customer' } as const
+    const fields = written(options, { body: Buffer.from('{"customer":"c-1","data":5,"paid":true}'), key: 'c-1' })
+    expect(fields).toEqual(['customer', 'c-1', 'data', '5', 'paid', 'true'])
+    const back = read(options, ...fields, 'polybus-reason', 'invalid')
+    expect(back).toMatchObject({
+      key: 'c-1',
+      contentType: 'application/json',
+      headers: [['polybus-reason', 'invalid']],
+    })
+    expect(JSON.parse(String(back.body))).toEqual({ customer: 'c-1', data: '5', paid: 'true' })
+  })
+
+  test.each(['[1]', '{}', '{"a":{"b":1}}', '{"a":null}', 'no json'])('fields refuses %s', (body) => {
+    expect(() => written({ envelope: 'fields' }, { body: Buffer.from(body) })).toThrow(
+      expect.objectContaining({ code: 'BROKER_REFUSED', sent: 'no' }),
+    )
+  })
+
+  test('of functions says what an entry is, and one that throws leaves its error', () => {
+    const envelope: RedisEnvelope = {
+      id: ({ headers }) => String(headers['x-id']),
+      key: ({ body }) => (JSON.parse(String(body)) as { customer: string }).customer,
+      type: () => {
+        throw new Error('no type today')
+      },
+      body: ({ body }) => Buffer.from(String(body).toUpperCase()),
+    }
+    const back = read({ envelope }, 'x-id', '7', 'data', '{"customer":"c-1"}', 'polybus-attempt', '2')
+    expect(back).toMatchObject({ id: '7', key: 'c-1', type: undefined, body: Buffer.from('{"CUSTOMER":"C-1"}') })
+    expect(back.headers).toEqual([
+      ['x-id', '7'],
+      ['polybus-attempt', '2'],
+      ['envelope-error-type', 'no type today'],
+    ])
+    const ours = message()
+    expect(plain(fromFields(buffers(toFields(ours)), 'orders', '0/1-0', { envelope }))).toEqual(plain(ours))
+  })
+
+  test('of CloudEvents in structured mode is read', () => {
+    const event = { specversion: '1.0', id: 'e-1', source: 's', type: 't', partitionkey: 'k', data: { n: 1 } }
+    const back = read({}, 'content-type', 'application/cloudevents+json', 'data', JSON.stringify(event))
+    expect(back).toMatchObject({ id: 'e-1', key: 'k', contentType: 'application/json', body: Buffer.from('{"n":1}') })
   })
 })
 

@@ -23,6 +23,16 @@ const wrong: readonly [what: string, options: unknown, named: RegExp][] = [
     { url, channels: { orders: { stream: '' } } },
     /redis\(\)\.channels\.orders\.stream/,
   ],
+  [
+    'an unknown envelope',
+    { url, channels: { orders: { envelope: 'avro' } } },
+    /redis\(\)\.channels\.orders\.envelope: expected 'cloudevents'/,
+  ],
+  [
+    'an envelope of what are no functions',
+    { url, channels: { orders: { envelope: { key: 'customer' } } } },
+    /redis\(\)\.channels\.orders\.envelope\.key: expected a function/,
+  ],
   ['trim that is no switch', { url, trim: 'no' }, /redis\(\)\.trim/],
 ]
 
