@@ -1,15 +1,6 @@
 // Lifecycle: the one file that wires publishing, consuming and dead letters to an adapter.
 import type { Adapter, Capabilities, RewindTarget, Stats } from './adapter.ts'
-import type {
-  Bus,
-  BusEvent,
-  BusOptions,
-  Health,
-  Publish,
-  PublishOptions,
-  PublishReceipt,
-  Subscription,
-} from './api.ts'
+import type { Bus, BusEvent, BusOptions, Health, Publish, PublishOptions, PublishReceipt, Subscription } from './api.ts'
 import type { AnyChannel, ChannelDefinition } from './channel.ts'
 import { systemClock } from './clock.ts'
 import { consumer } from './consume/consumer.ts'

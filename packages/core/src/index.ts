@@ -34,7 +34,16 @@ export {
 export { type Envelope, type EnvelopeFunctions, type ForeignMessage, readForeign } from './foreign.ts'
 export type { Claim, ClaimStore, IdempotencyStore, MaybePromise, TransactionalStore } from './idempotency.ts'
 export type { Headers, HeaderValue, Message, WireMessage } from './message.ts'
-export { checkKeys, checkName, invalid, nearest, optionalChoice, optionalDuration, optionalInteger } from './options.ts'
+export {
+  checkKeys,
+  checkName,
+  invalid,
+  nearest,
+  optionalBoolean,
+  optionalChoice,
+  optionalDuration,
+  optionalInteger,
+} from './options.ts'
 export { createDeadlines, type Deadlines, type Due } from './deadlines.ts'
 export type { PublishContext, PublishMiddleware } from './publish/outgoing.ts'
 export { RULES, type Rule, type Situation } from './rules.ts'

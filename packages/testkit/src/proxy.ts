@@ -69,8 +69,11 @@ interface OwnDoor extends Door {
   release(): void
 }
 
-/** Outgoing connections take their ports from 32768 up: one of those could be taken while the proxy is down. */
-const PORTS = { first: 20_000, count: 12_000 }
+/**
+ * Outgoing connections take their ports from 32768 up: one of those could be taken while the proxy is down. Below are the
+ * ports of brokers that tests start, which must not be taken while one of them is down.
+ */
+const PORTS = { first: 25_000, count: 7_000 }
 const TRIES = 100
 const UP_MS = 5000
 /** Doors that wait to be asked for: who asks cannot wait. */

@@ -14,11 +14,12 @@ import {
 } from './cache.ts'
 import { compose, engine } from './compose.ts'
 import type { Driver, Status } from './driver.ts'
-import { programsOf, type Say } from './install.ts'
+import type { Say } from './install.ts'
 import { locked } from './lock.ts'
 import { native } from './native.ts'
 import { freePort, isFree, PORT_PATIENCE_MS } from './ports.ts'
 import { self, stateOf } from './processes.ts'
+import { provide } from './provisions.ts'
 import { scoped } from './current-run.ts'
 import type { Service } from './service.ts'
 import { type BrokerName, services } from './services.ts'
@@ -29,17 +30,21 @@ export interface RunningBroker {
   readonly name: BrokerName
   readonly host: string
   readonly port: number
+  /** All of them by name, `port` included: Kafka has `sasl` too. */
+  readonly ports: Readonly<Record<string, number>>
   /** What `connect()` takes. */
   readonly url: string
   /** What the server prints. */
   readonly log: string
   /** The server's process where it runs natively now. */
   readonly pid: number | undefined
-  /** Ends it in good order; data and port are kept. Until this process ends or starts it again, `startBroker` elsewhere leaves it down. */
+  /** Whether its data outlives a stop and a kill. Not SQS's: ElasticMQ is in memory. */
+  readonly keepsData: boolean
+  /** Ends it in good order; port and data (see {@link RunningBroker.keepsData}) are kept. Until this process ends or starts it again, `startBroker` elsewhere leaves it down. */
   stop(): Promise<void>
   /** As {@link RunningBroker.stop}, by SIGKILL. */
   kill(): Promise<void>
-  /** Again, on the same port with the same data. Resolves when it answers. */
+  /** Again, on the same port and with the data that it keeps. Resolves when it answers. */
   start(): Promise<void>
   /** By SIGSTOP: it neither answers nor closes. */
   pause(): void
@@ -97,7 +102,7 @@ export function takeDown(place: Place, { remove = false }: { remove?: boolean } 
 export async function obtain(name: BrokerName, say: Say): Promise<By> {
   const service = services[name]
   const by = await choose(service, name)
-  if (by === 'native' && service.native) await programsOf(name, service.native, say)
+  if (by === 'native' && service.native) await provide(name, service.native, say)
   return by
 }
 
@@ -116,6 +121,8 @@ export function handleOf(place: Place, say: Say = toStderr): RunningBroker {
     name,
     host: '127.0.0.1',
     port,
+    ports,
+    keepsData: service.keepsData,
     url: service.url(port),
     log,
     get pid() {

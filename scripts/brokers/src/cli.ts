@@ -8,7 +8,7 @@ import { isComposeFileFresh, writeComposeFile } from './compose-file.ts'
 import type { Status } from './driver.ts'
 import { progress } from './progress.ts'
 import { leftovers, runOf } from './run.ts'
-import { type BrokerName, brokerNames, isBroker, services } from './services.ts'
+import { type BrokerName, brokerNames, isBroker, services, usualNames } from './services.ts'
 import { runCommand } from './run-command.ts'
 
 const HELP = `Real brokers on this machine, for tests and examples: with docker compose where a container engine answers, natively
@@ -65,7 +65,7 @@ class UsageError extends Error {}
 async function up(names: readonly BrokerName[], { instance }: Options): Promise<readonly Row[]> {
   const named = names.length > 0
   const found = await engine()
-  const wanted = (named ? names : brokerNames).map((name) => placeOf(name, instance))
+  const wanted = (named ? names : usualNames).map((name) => placeOf(name, instance))
   const bar = progress(wanted.map(({ name }) => name))
   const rows = await Promise.all(
     wanted.map(async (place): Promise<Row> => {
@@ -112,7 +112,7 @@ async function down(names: readonly BrokerName[], { instance, all, remove }: Opt
 
 async function status(names: readonly BrokerName[], { instance }: Options): Promise<readonly Row[]> {
   const known = places().filter(({ name }) => names.length === 0 || names.includes(name))
-  const absent = (names.length > 0 ? names : brokerNames).filter(
+  const absent = (names.length > 0 ? names : usualNames).filter(
     (name) => !known.some((place) => place.name === name && place.instance === instance),
   )
   const rows = await Promise.all(known.map(rowOf))

@@ -45,9 +45,10 @@ export function writeComposeFile(): void {
 }
 
 function composeService({ image, ports, compose }: Service): object {
-  const { command, hostname, environment, healthcheck } = compose
+  const { command, hostname, environment, healthcheck, profile } = compose
   return {
     image,
+    ...(profile !== undefined && { profiles: [profile] }),
     ...(hostname !== undefined && { hostname }),
     ...(command && { command }),
     ports: ports.map(published),

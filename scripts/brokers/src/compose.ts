@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { type By, type Place, readState, type State } from './cache.ts'
 import type { Driver, Status } from './driver.ts'
 import type { Service } from './service.ts'
+import { services } from './services.ts'
 import { until } from './wait.ts'
 
 export const COMPOSE_FILE: string = fileURLToPath(new URL('../../../docker-compose.yml', import.meta.url))
@@ -39,7 +40,9 @@ async function look(): Promise<Engine | undefined> {
 
 /** Arguments after the engine's name. Each instance is a project of its own. */
 export function composeArgs(place: Place, ...verb: readonly string[]): readonly string[] {
-  return ['compose', '--project-name', `polybus-${place.instance}`, '--file', COMPOSE_FILE, ...verb]
+  const { profile } = services[place.name].compose
+  const head = ['compose', '--project-name', `polybus-${place.instance}`, '--file', COMPOSE_FILE]
+  return [...head, ...(profile === undefined ? [] : ['--profile', profile]), ...verb]
 }
 
 /** The variables by which docker-compose.yml takes its ports. */
@@ -76,6 +79,7 @@ export function compose(program: Engine, service: Service, place: Place): Driver
     status,
     async start(signal) {
       await call('up', '--detach', '--wait', name)
+      for (const command of service.compose.afterStart ?? []) await call('exec', '--no-TTY', name, ...command)
       const port = ports()[service.ports[0].name] ?? 0
       const answered = await until(() => service.answers(port, 1000), service.startLimitMs, { signal })
       await keepLog()

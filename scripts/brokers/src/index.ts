@@ -1,5 +1,8 @@
 export { type RunningBroker, startBroker, type StartOptions } from './broker.ts'
 export { describeBroker } from './describe-broker.ts'
+export { kafkaUsers } from './kafka.ts'
+export { kafkaServer } from './kafka-server.ts'
+export { kafkaTool } from './kafka-tool.ts'
 export { beginRun, type TestRun } from './run.ts'
 export { type BrokerName, brokerNames } from './services.ts'
 export { BrokerUnavailable } from './unavailable.ts'

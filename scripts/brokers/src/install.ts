@@ -36,20 +36,35 @@ export async function programsOf(
   const found = native.programs.map((program) => [program.name, find(program)] as const)
   const absent = found.filter(([, path]) => path === undefined).map(([name]) => name)
   if (absent.length > 0)
-    throw new BrokerUnavailable(broker, `${native.packages.join(', ')} was installed, but has no ${absent.join(', ')}.`)
+    throw new BrokerUnavailable(
+      broker,
+      `${native.packages.join(', ')} was installed, but has no ${absent.join(', ')}${refusals(native)}.`,
+    )
   return Object.fromEntries(found.map(([name, path]) => [name, path ?? '']))
 }
 
-export function howToGet({ packages, elsewhere }: Native, absent: readonly string[]): string {
-  return `${absent.join(' and ')} not found, and no container engine answers. Start Docker, or install it. Debian and Ubuntu: sudo apt-get install --no-install-recommends ${packages.join(' ')}. ${elsewhere}.`
+export function howToGet(native: Native, absent: readonly string[]): string {
+  const { packages, elsewhere } = native
+  return `${absent.join(' and ')} not found${refusals(native)}, and no container engine answers. Start Docker, or install it. Debian and Ubuntu: sudo apt-get install --no-install-recommends ${packages.join(' ')}. ${elsewhere}.`
 }
 
 const missing = ({ programs }: Native): readonly Program[] => programs.filter((program) => find(program) === undefined)
 
-function find({ name, folders = [] }: Program): string | undefined {
+function find(program: Program): string | undefined {
+  return candidates(program).find((file) => program.refuses?.(file) === undefined)
+}
+
+function candidates({ name, folders = [], lastFolders = [] }: Program): readonly string[] {
   const path = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '')
   // Root's, which the PATH of other users often lacks.
-  return [...folders, ...path, '/usr/sbin', '/usr/local/sbin'].map((folder) => join(folder, name)).find(isProgram)
+  const all = [...folders, ...path, '/usr/sbin', '/usr/local/sbin', ...lastFolders]
+  return all.map((folder) => join(folder, name)).filter(isProgram)
+}
+
+/** Of programs that are there and won't do. */
+function refusals(native: Native): string {
+  const all = missing(native).flatMap((program) => candidates(program).flatMap((file) => program.refuses?.(file) ?? []))
+  return all.length > 0 ? ` (${[...new Set(all)].join('; ')})` : ''
 }
 
 function isProgram(file: string): boolean {

@@ -1,26 +1,40 @@
 // A server as a process of this machine, detached from whoever started it.
-import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { type Place, readState, type State, writeState } from './cache.ts'
 import type { Driver } from './driver.ts'
-import { lastLines, programsOf, type Say } from './install.ts'
+import { lastLines, type Say } from './install.ts'
 import { isFree, PORT_PATIENCE_MS } from './ports.ts'
-import { end, type ProcessRef, refOf, send, stateOf } from './processes.ts'
+import { end, pause, type ProcessRef, refOf, send, stateOf } from './processes.ts'
+import { provide } from './provisions.ts'
 import type { Launch, Layout, Native, Service } from './service.ts'
 import { until } from './wait.ts'
 
 const STOP_LIMIT_MS = 30_000
+const FORMAT_LIMIT_MS = 60_000
 const LOG_BYTES = 2 ** 20
 
 export function native(service: Service, own: Native, place: Place, say: Say): Driver {
   const state = (): State | undefined => readState(place)
   const server = (): ProcessRef | undefined => state()?.processes['server']
-  const layoutOf = (ports: State['ports']): Layout => ({
+  const layoutOf = (ports: State['ports'], jars: string): Layout => ({
     folder: place.folder,
     data: place.data,
     logs: dirname(place.log),
     ports,
+    jars,
   })
 
   /** The server first: the others serve it. */
@@ -38,17 +52,18 @@ export function native(service: Service, own: Native, place: Place, say: Say): D
       return now === 'gone' ? 'stopped' : now
     },
     async start(signal) {
-      const programs = await programsOf(place.name, own, say, signal)
+      const { programs, jars } = await provide(place.name, own, say, signal)
       // What is left of a server that died by itself.
       await endAll('SIGKILL')
       const ports = state()?.ports ?? {}
       await allFree(service, ports)
-      const layout = layoutOf(ports)
+      const layout = layoutOf(ports, jars)
       mkdirSync(place.data, { recursive: true })
       mkdirSync(layout.logs, { recursive: true })
       for (const [file, content] of Object.entries(own.files?.(layout) ?? {}))
         writeFileSync(join(place.folder, file), content)
       rotate(place.log)
+      await format(service, own, layout, programs, place, signal)
 
       const dead: string[] = []
       for (const launch of own.processes(layout)) {
@@ -81,13 +96,36 @@ export function native(service: Service, own: Native, place: Place, say: Say): D
     kill: () => endAll('SIGKILL'),
     pause() {
       const ref = server()
-      if (!ref || !send(ref, 'SIGSTOP')) throw new Error(`${place.name} of ${place.instance} does not run.`)
+      if (!ref || !pause(ref)) throw new Error(`${place.name} of ${place.instance} does not run.`)
     },
     resume() {
       const ref = server()
       if (ref) send(ref, 'SIGCONT')
     },
     async remove() {},
+  }
+}
+
+async function format(
+  { title }: Service,
+  own: Native,
+  layout: Layout,
+  programs: Readonly<Record<string, string>>,
+  { folder, log }: Place,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (!own.format || existsSync(join(folder, own.format.unless))) return
+  const { program, args, env } = own.format.launch(layout)
+  const options = { cwd: folder, timeout: FORMAT_LIMIT_MS, env: { ...process.env, ...env }, ...(signal && { signal }) }
+  try {
+    const { stdout, stderr } = await promisify(execFile)(programs[program] ?? program, args, options)
+    appendFileSync(log, stderr + stdout)
+  } catch (error) {
+    signal?.throwIfAborted()
+    const { stdout = '', stderr = '', message } = error as Error & { stdout?: string; stderr?: string }
+    appendFileSync(log, stderr + stdout)
+    const why = lastLines(`${stderr}\n${stdout}`.trim() || message, 8)
+    throw new Error(`${title} did not start: its data could not be prepared.\n${why}`, { cause: error })
   }
 }
 

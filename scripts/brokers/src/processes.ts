@@ -1,6 +1,6 @@
 // Processes by pid and birth: a pid alone may belong to somebody else by now.
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { until } from './wait.ts'
 
 export interface ProcessRef {
@@ -44,6 +44,30 @@ export function send(ref: ProcessRef, signal: NodeJS.Signals): boolean {
   }
 }
 
+const PAUSE_LIMIT_MS = 2000
+
+/** By SIGSTOP. Answers when it stands, and whether it was there: its threads stop one by one, and until then they answer. */
+export function pause(ref: ProcessRef): boolean {
+  if (!send(ref, 'SIGSTOP')) return false
+  const end = performance.now() + PAUSE_LIMIT_MS
+  const nothing = new Int32Array(new SharedArrayBuffer(4))
+  while (!standsStill(ref.pid) && performance.now() < end) Atomics.wait(nothing, 0, 0, 1)
+  return true
+}
+
+function standsStill(pid: number): boolean {
+  // Elsewhere the system does not tell of threads.
+  if (!LINUX) return true
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) =>
+      'TtZX'.includes(fieldsOf(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1'))[0] ?? ''),
+    )
+  } catch {
+    // One of them ended just now.
+    return false
+  }
+}
+
 /** Asks it to end; after `limitMs` it is killed. */
 export async function end(ref: ProcessRef, signal: NodeJS.Signals, limitMs: number): Promise<void> {
   send(ref, signal)
@@ -69,13 +93,18 @@ function lookInProc(pid: number): Seen | undefined {
   } catch {
     return undefined
   }
-  // The name, in parentheses, may hold anything, blanks and parentheses too.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  const [state = '', ticks] = [fields[0], fields[19]]
-  // A zombie is gone: in a container whose first process reaps nobody it stays for ever.
-  if (ticks === undefined || 'ZXx'.includes(state)) return undefined
+  const fields = fieldsOf(text)
+  const [state = '', threads, ticks] = [fields[0], fields[17], fields[19]]
+  // A zombie is gone: in a container whose first process reaps nobody it stays for ever. But the state is that of the first
+  // thread, and while others of a killed process are still ending, its ports are open.
+  if (ticks === undefined || ('ZXx'.includes(state) && Number(threads) <= 1)) return undefined
   boot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').slice(0, 8)
   return { born: `${boot}-${ticks}`, state: state === 'T' ? 'paused' : 'running' }
+}
+
+/** From the state on: the name before it, in parentheses, may hold anything, blanks and parentheses too. */
+function fieldsOf(stat: string): readonly string[] {
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 }
 
 function askPs(pid: number): Seen | undefined {

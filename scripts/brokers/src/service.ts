@@ -20,6 +20,8 @@ export interface Service {
   readonly answers: Probe
   /** From the start of the process to its first answer. */
   readonly startLimitMs: number
+  /** Whether what it confirmed is there again after a stop and after a kill. */
+  readonly keepsData: boolean
   readonly compose: ComposePart
   /** Absent: only with a container engine. */
   readonly native?: Native
@@ -33,6 +35,10 @@ export interface ComposePart {
   /** For servers that name their data by it: a new container finds the old one's. */
   readonly hostname?: string
   readonly environment?: Readonly<Record<string, string | number>>
+  /** Only started by name: `docker compose --profile NAME up`. */
+  readonly profile?: string
+  /** Commands to run in the container each time it has started; only by us, plain `docker compose up` runs none. */
+  readonly afterStart?: readonly (readonly string[])[]
   readonly healthcheck: {
     readonly test: readonly string[]
     readonly interval: string
@@ -48,12 +54,16 @@ export interface Native {
   readonly packages: readonly string[]
   /** How to get it elsewhere. */
   readonly elsewhere: string
-  /** More ports than clients see, by name. */
+  /** By Maven coordinates, `group:artifact:version`: fetched with all that they need, by the program `mvn`. */
+  readonly jars?: readonly string[]
+  /** More ports than the first, by name. */
   readonly ownPorts?: readonly string[]
   /** The server's own log in the folder of logs, where it is not what it prints. */
   readonly log?: string
   /** Files to write before each start, by their path in the instance's folder. */
   files?(layout: Layout): Readonly<Record<string, string>>
+  /** Runs to its end before a start that finds no such file in the instance's folder. */
+  readonly format?: { readonly unless: string; launch(layout: Layout): Omit<Launch, 'role'> }
   /** In this order. The one called `server` gets signals; the others are started before it and end after it. */
   processes(layout: Layout): readonly Launch[]
 }
@@ -62,6 +72,10 @@ export interface Program {
   readonly name: string
   /** Looked at before PATH. */
   readonly folders?: readonly string[]
+  /** Looked at after PATH. */
+  readonly lastFolders?: readonly string[]
+  /** Why the one at this path won't do; undefined where it does. */
+  refuses?(path: string): string | undefined
 }
 
 export interface Launch {
@@ -76,4 +90,6 @@ export interface Layout {
   readonly data: string
   readonly logs: string
   readonly ports: Readonly<Record<string, number>>
+  /** The class path of {@link Native.jars}; empty where there are none. */
+  readonly jars: string
 }

@@ -1,7 +1,10 @@
 // The one place for images, ports and settings. docker-compose.yml is written from it (`npm run brokers -- compose`),
-// native servers are started from it, and a new service is one more entry.
+// native servers are started from it, and a new service is one more entry, in a file of its own where it is long.
+import { kafka } from './kafka.ts'
 import { greeting } from './probe.ts'
+import { redpanda } from './redpanda.ts'
 import type { Service } from './service.ts'
+import { sqs } from './sqs.ts'
 
 // Confirmed means on disk, or a crash loses what a publish promised; and full means refused, never evicted.
 const REDIS = { appendonly: 'yes', appendfsync: 'always', save: '', 'maxmemory-policy': 'noeviction' }
@@ -14,7 +17,7 @@ const http = greeting('GET / HTTP/1.0\r\n\r\n', (heard) => heard.startsWith('HTT
 const slow = { interval: '5s', timeout: '10s', retries: 12, start_period: '10s' }
 const quick = { interval: '2s', timeout: '3s', retries: 15 }
 
-export type BrokerName = 'redis' | 'rabbitmq' | 'kafka' | 'sqs' | 'registry' | 'postgres'
+export type BrokerName = 'redis' | 'rabbitmq' | 'kafka' | 'redpanda' | 'sqs' | 'registry' | 'postgres'
 
 export const services: Readonly<Record<BrokerName, Service>> = {
   redis: {
@@ -24,6 +27,7 @@ export const services: Readonly<Record<BrokerName, Service>> = {
     url: (port) => `redis://127.0.0.1:${port}`,
     answers: greeting('PING\r\n', (heard) => heard.startsWith('+PONG')),
     startLimitMs: 30_000,
+    keepsData: true,
     compose: {
       comment: 'Confirmed means on disk, or a crash loses what a publish promised.',
       command: ['redis-server', ...redisFlags(REDIS)],
@@ -57,6 +61,7 @@ export const services: Readonly<Record<BrokerName, Service>> = {
       (heard) => heard.startsWith('\x01\0\0') && heard.startsWith('\0\x0a\0\x0a', 7),
     ),
     startLimitMs: 90_000,
+    keepsData: true,
     compose: {
       hostname: 'rabbitmq',
       environment: {
@@ -121,56 +126,11 @@ export const services: Readonly<Record<BrokerName, Service>> = {
     },
   },
 
-  kafka: {
-    title: 'Kafka',
-    image: 'apache/kafka:4.1.0',
-    ports: [{ name: 'kafka', variable: 'KAFKA_PORT', port: 9092 }],
-    url: (port) => `kafka://127.0.0.1:${port}`,
-    // ApiVersions, version 0, from a client without a name; the answer repeats the correlation id 1.
-    answers: greeting('\0\0\0\x0a\0\x12\0\0\0\0\0\x01\xff\xff', (heard) => heard.startsWith('\0\0\0\x01', 4)),
-    startLimitMs: 60_000,
-    compose: {
-      comment: 'Clients reconnect to the advertised address, so it must be the port as seen from outside.',
-      environment: {
-        KAFKA_NODE_ID: 1,
-        KAFKA_PROCESS_ROLES: 'broker,controller',
-        KAFKA_CONTROLLER_QUORUM_VOTERS: '1@kafka:9093',
-        KAFKA_CONTROLLER_LISTENER_NAMES: 'CONTROLLER',
-        KAFKA_INTER_BROKER_LISTENER_NAME: 'INTERNAL',
-        KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: 'HOST:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT',
-        KAFKA_LISTENERS: 'HOST://:${KAFKA_PORT:-9092},INTERNAL://:29092,CONTROLLER://:9093',
-        KAFKA_ADVERTISED_LISTENERS: 'HOST://127.0.0.1:${KAFKA_PORT:-9092},INTERNAL://kafka:29092',
-        KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: 1,
-        KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR: 1,
-        KAFKA_TRANSACTION_STATE_LOG_MIN_ISR: 1,
-        KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR: 1,
-        KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR: 1,
-        KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS: 0,
-      },
-      healthcheck: {
-        test: ['CMD', '/opt/kafka/bin/kafka-broker-api-versions.sh', '--bootstrap-server', 'kafka:29092'],
-        ...slow,
-      },
-    },
-  },
+  kafka,
 
-  sqs: {
-    title: 'SQS (ElasticMQ)',
-    image: 'softwaremill/elasticmq:1.6.14',
-    ports: [{ name: 'sqs', variable: 'SQS_PORT', port: 9324, inside: 9324 }],
-    url: (port) => `sqs://127.0.0.1:${port}`,
-    answers: http,
-    startLimitMs: 60_000,
-    compose: {
-      healthcheck: {
-        test: [
-          'CMD-SHELL',
-          'wget -q -O /dev/null http://127.0.0.1:9324/health || curl -fsS http://127.0.0.1:9324/health',
-        ],
-        ...quick,
-      },
-    },
-  },
+  redpanda,
+
+  sqs,
 
   registry: {
     title: 'Schema registry (Apicurio)',
@@ -179,6 +139,7 @@ export const services: Readonly<Record<BrokerName, Service>> = {
     url: (port) => `http://127.0.0.1:${port}/apis/ccompat/v7`,
     answers: http,
     startLimitMs: 90_000,
+    keepsData: false,
     compose: {
       comment: "Confluent's API is under /apis/ccompat/v7.",
       healthcheck: { test: ['CMD-SHELL', 'curl -fsS http://127.0.0.1:8080/apis/ccompat/v7/subjects'], ...slow },
@@ -194,6 +155,7 @@ export const services: Readonly<Record<BrokerName, Service>> = {
     // An SSLRequest, which it answers with one letter.
     answers: greeting('\0\0\0\x08\x04\xd2\x16\x2f', (heard) => /^[SN]/.test(heard)),
     startLimitMs: 60_000,
+    keepsData: true,
     compose: {
       environment: POSTGRES,
       healthcheck: { test: ['CMD', 'pg_isready', '-h', '127.0.0.1', '-U', POSTGRES.POSTGRES_USER], ...quick },
@@ -202,6 +164,11 @@ export const services: Readonly<Record<BrokerName, Service>> = {
 }
 
 export const brokerNames: readonly BrokerName[] = Object.keys(services).filter(isBroker)
+
+/** Without those that are only started by name. */
+export const usualNames: readonly BrokerName[] = brokerNames.filter(
+  (name) => services[name].compose.profile === undefined,
+)
 
 export function isBroker(name: string): name is BrokerName {
   return Object.hasOwn(services, name)

@@ -139,10 +139,10 @@ async function throughAnOutage(env: Env, rate: number, outageMs: number): Promis
   await env.faults.up?.()
   const before = resolved.size
   const back = env.clock.now()
-  const after = load(1000)
-  await env.waitFor(() => resolved.size > before, 'publishes to resolve again', 5000)
-  await after
-  assert.ok(env.clock.now() - back < 10_000)
+  // What is published before the connection is back may be given up before: the load goes on until something resolves.
+  while (resolved.size === before && env.clock.now() - back < 5000) await load(100)
+  assert.ok(resolved.size > before, 'publishes resolve again within 5 s')
+  await load(1000)
   await env.waitFor(
     () => pending === 0,
     () => `every publish to settle; ${pending} of ${count} have not`,

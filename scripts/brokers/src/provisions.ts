@@ -1,0 +1,22 @@
+// What a native server needs of this machine: its programs and its jars.
+import { programsOf, type Say } from './install.ts'
+import { jarsOf } from './maven.ts'
+import type { Native } from './service.ts'
+
+export interface Provisions {
+  /** Paths by name. */
+  readonly programs: Readonly<Record<string, string>>
+  /** A class path; empty where nothing runs on Java. */
+  readonly jars: string
+}
+
+/**
+ * Finds it, or gets it where that is ours to do.
+ *
+ * @throws {BrokerUnavailable} saying what is missing and how to get it.
+ */
+export async function provide(broker: string, native: Native, say: Say, signal?: AbortSignal): Promise<Provisions> {
+  const programs = await programsOf(broker, native, say, signal)
+  const jars = native.jars ? await jarsOf(broker, native.jars, programs['mvn'] ?? 'mvn', say, signal) : ''
+  return { programs, jars }
+}
