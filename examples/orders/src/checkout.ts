@@ -1,16 +1,19 @@
 // The customers at the checkout: each publishes an order and waits until the broker has it.
 import type { Bus } from 'polybus'
-import type { BrokerAccess } from './foreign.ts'
+import type { BrokerAccess } from './broker-access.ts'
 import type { Ledger } from './ledger.ts'
 import { isRepeated, MALFORMED } from './life.ts'
 import type { Purchase } from './purchases.ts'
 import { orders } from './shop.ts'
 
-/** Publishes under way. */
-const AT_ONCE = 200
-
 /** Publishes every purchase once, in order, with its number as the message's id, and lets life happen. */
-export async function checkout(bus: Bus, purchases: Purchase[], ledger: Ledger, side: BrokerAccess): Promise<void> {
+export async function checkout(
+  bus: Bus,
+  purchases: Purchase[],
+  ledger: Ledger,
+  side: BrokerAccess,
+  atOnce: number,
+): Promise<void> {
   // Whoever is free serves the next in line. Polybus keeps the order of the calls of `publish`, key by key.
   const line = purchases.entries()
   const third = Math.max(1, Math.floor(purchases.length / MALFORMED.length))
@@ -24,5 +27,5 @@ export async function checkout(bus: Bus, purchases: Purchase[], ledger: Ledger, 
       await ledger.room()
     }
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, serve))
+  await Promise.all(Array.from({ length: atOnce }, serve))
 }

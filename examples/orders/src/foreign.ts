@@ -1,20 +1,11 @@
 // A producer that does not use Polybus: it writes straight to the broker, so that nothing checks what it writes.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { memory } from '@polybus/memory'
 import { connect } from 'amqplib'
 import { Redis } from 'ioredis'
-import type { Adapter } from 'polybus'
-
-const PATIENCE_MS = 60_000
-const PAUSE_MS = 200
-
-export interface BrokerAccess {
-  /** For `connect`. */
-  readonly broker: string | Adapter
-  /** Writes a body to a channel, past the bus. */
-  produce(channel: string, body: string): Promise<void>
-  close(): Promise<void>
-}
+import type { BrokerAccess } from './broker-access.ts'
+import { accessKafka } from './foreign-kafka.ts'
+import { accessSqs } from './foreign-sqs.ts'
+import { persist } from './persist.ts'
 
 /** How to get at a broker from the side. Only memory needs the bus's own adapter for it. */
 export function accessBroker(url: string): BrokerAccess {
@@ -22,10 +13,12 @@ export function accessBroker(url: string): BrokerAccess {
   if (scheme === 'memory') return accessMemory(url)
   if (scheme === 'redis' || scheme === 'rediss') return accessRedis(url)
   if (scheme === 'amqp' || scheme === 'amqps') return accessRabbitmq(url)
+  if (scheme === 'kafka') return accessKafka(url)
+  if (scheme === 'sqs') return accessSqs(url)
   return {
     broker: url,
     produce() {
-      throw new Error(`This example has no foreign producer for '${scheme}:' yet. Use --broker memory:`)
+      throw new Error(`This example has no foreign producer for '${scheme}:'. Use --broker memory:`)
     },
     close: () => Promise.resolve(),
   }
@@ -74,17 +67,4 @@ function accessRabbitmq(url: string): BrokerAccess {
       }),
     close: () => Promise.resolve(),
   }
-}
-
-/** Writes again while the broker is away. */
-async function persist(write: () => Promise<unknown>): Promise<void> {
-  const start = performance.now()
-  for (;;)
-    try {
-      await write()
-      return
-    } catch (error) {
-      if (performance.now() - start > PATIENCE_MS) throw error
-      await sleep(PAUSE_MS)
-    }
 }

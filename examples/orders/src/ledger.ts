@@ -20,7 +20,7 @@ export interface Ledger {
   /** Grows with every order that moves on. */
   readonly moves: number
   /**
-   * Resolves when no group has more than 1,000 orders still to handle: a shop's customers come over a day, not all in its
+   * Resolves when no group has more than `backlog` orders still to handle: a shop's customers come over a day, not all in its
    * first second. Throws when nothing has moved for a minute.
    */
   room(): Promise<void>
@@ -38,14 +38,14 @@ export interface Ledger {
   readonly startedAt: number
 }
 
-const BACKLOG = 1000
 const POLL_MS = 5
 /** What moves a group on. A consumer that only connects again does not. */
 const COUNTED: readonly BusEvent['kind'][] = ['retry', 'duplicate', 'dead-letter']
 /** A broker that crashed on a busy machine may take half of it to come back. */
 export const STALLED_MS = 60_000
 
-export function openLedger(purchases: readonly Purchase[]): Ledger {
+/** @param backlog how many orders the slowest group may still have to handle. */
+export function openLedger(purchases: readonly Purchase[], backlog: number): Ledger {
   const size = purchases.reduce((highest, { number }) => Math.max(highest, number), 0) + 1
   const placedAt = new Float64Array(size)
   const publishMs = new Float64Array(size)
@@ -64,7 +64,7 @@ export function openLedger(purchases: readonly Purchase[]): Ledger {
     if (!account) throw new Error(`There is no group '${group}'.`)
     return account
   }
-  const isFull = (): boolean => all.some(({ done }) => placed - done > BACKLOG)
+  const isFull = (): boolean => all.some(({ done }) => placed - done > backlog)
   const untilRoom = async (): Promise<void> => {
     let [last, movedAt] = [moves, performance.now()]
     while (isFull()) {

@@ -8,6 +8,7 @@ import { GROUPS } from './groups.ts'
 import { type Ledger, openLedger } from './ledger.ts'
 import { HELP, type Options, readOptions } from './options.ts'
 import { findPlace } from './own-broker.ts'
+import { paceOn } from './pace.ts'
 import { type Purchase, readPurchases } from './purchases.ts'
 import { count, declined, progressBar, table, verdict, waiting } from './report.ts'
 import { openServices } from './services.ts'
@@ -25,7 +26,8 @@ interface Setting extends Options {
 
 async function run({ url, server, say, ...options }: Setting): Promise<Summary> {
   const purchases = readPurchases().slice(0, options.orders)
-  const ledger = openLedger(purchases)
+  const pace = paceOn(url)
+  const ledger = openLedger(purchases, pace.backlog)
   const world = openServices(ledger.served)
   const side = accessBroker(url)
   const incidents: Incident[] = []
@@ -40,7 +42,7 @@ async function run({ url, server, say, ...options }: Setting): Promise<Summary> 
   try {
     await clear(bus, say)
     if (options.processes > 0) crew = await openCrew(options.processes, url, world.services, ledger)
-    else await bus.start(...openShop(world.services))
+    else await bus.start(...openShop(world.services, pace.concurrency))
     const where = options.processes > 0 ? ` in ${options.processes} processes` : ''
     say(`${count(purchases.length)} orders, six groups${where}, over ${url.slice(0, url.indexOf(':'))}`)
 
@@ -48,7 +50,7 @@ async function run({ url, server, say, ...options }: Setting): Promise<Summary> 
     const failed = new AbortController()
     const trouble = makeTrouble(options, { broker: server, crew }, ledger, (one) => incidents.push(one), failed.signal)
     try {
-      const work = Promise.all([checkout(bus, purchases, ledger, side), trouble])
+      const work = Promise.all([checkout(bus, purchases, ledger, side, pace.customers), trouble])
       await (crew ? Promise.race([work, crew.broken]) : work)
       await settled(bus, ledger)
     } finally {

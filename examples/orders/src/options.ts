@@ -6,11 +6,12 @@ export const HELP = `A shop's checkout on 69,659 real purchases: publishes each 
 
 Usage: npm start -- [options]
 
-  --broker URL    where the messages go (default memory:); redis: and amqp: without a host bring up a server for this run
+  --broker URL    where the messages go (default memory:); redis:, amqp:, kafka: and sqs:
+                  without a host bring up a server for this run
   --orders N      only the first N purchases, by date (default all)
   --processes N   the consumers of all groups run in N processes of their own (default: all in this one)
   --kill N        kills N of them in the middle (SIGKILL); the others take over
-  --restarts N    kills the broker in the middle N times (SIGKILL), and starts it again
+  --restarts N    kills the broker in the middle N times (SIGKILL), and starts it again; not sqs:
   --json          prints one line of JSON instead of the report
   --help          this text
 
@@ -19,8 +20,10 @@ Examples:
   npm start -- --orders 5000
   npm start -- --broker redis:
   npm start -- --broker amqp://guest:guest@127.0.0.1:5672
+  npm start -- --broker sqs: --orders 5000
   npm start -- --broker redis: --restarts 3
   npm start -- --broker redis: --processes 4 --kill 2 --restarts 3
+  npm start -- --broker kafka: --processes 4 --kill 2 --restarts 3
   npm start -- --json
 
 Ends with 0 where everything held, 1 where something did not, 2 where an option is wrong.`
@@ -71,6 +74,10 @@ function checkTogether({ broker, processes, kills, restarts }: Options): void {
   if (restarts > 0 && ownService(broker) === undefined)
     throw new Error(
       '--restarts: kills only a server that this run brought up itself. Give --broker redis:, without a host.',
+    )
+  if (restarts > 0 && ownService(broker) === 'sqs')
+    throw new Error(
+      '--restarts: the server that sqs: brings up, ElasticMQ, has its queues in memory: killed it loses them. Give --broker kafka: or another.',
     )
 }
 

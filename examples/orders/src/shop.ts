@@ -22,8 +22,7 @@ export const orders: Channel<Purchase, Purchase, Group> = channel('orders', {
  * One consumer a group. Every request carries a key that is the same at each attempt and after every crash.
  * Returning is success, throwing is a retry, and what is out of attempts is a dead letter.
  */
-export function openShop(services: Services): Consumer[] {
-  const concurrency = 128
+export function openShop(services: Services, concurrency: number): Consumer[] {
   return [
     consumer(orders, 'charge', {
       concurrency,

@@ -1,5 +1,6 @@
 // A consumer process: the six groups' consumers, and nothing else. It asks the outside world, its parent, over IPC.
 import { type Bus, connect, type Logger } from 'polybus'
+import { paceOn } from './pace.ts'
 import { fromRefusal, type FromWorker, type ToWorker } from './protocol.ts'
 import type { Service, ServiceName, Services } from './services.ts'
 import { openShop } from './shop.ts'
@@ -43,7 +44,7 @@ async function start(url: string): Promise<Bus> {
     logger,
     observe: ({ kind, group }) => send({ kind: 'saw', event: kind, group }),
   })
-  await bus.start(...openShop(services))
+  await bus.start(...openShop(services, paceOn(url).concurrency))
   send({ kind: 'ready' })
   return bus
 }

@@ -3,14 +3,14 @@ import { describeBroker } from '@polybus/brokers'
 import { expect, test } from 'vitest'
 import { firstByDate, lastLine, start } from './support.ts'
 
-/** What `--json` must say of the first 2,000 orders, on any broker. */
-function expectedOf2000() {
-  const expected = firstByDate(2000)
+/** What `--json` must say of the first orders, on any broker. */
+function expectedOf(orders: number) {
+  const expected = firstByDate(orders)
   const repeated = expected.filter(({ number }) => number % 100 === 7).length
   const declined = expected.filter(({ number }) => number % 1000 === 400).length
   expect([repeated, declined].every((count) => count > 0)).toBe(true)
   return {
-    orders: 2000,
+    orders,
     charged_cents: expected.reduce((sum, { cents }) => sum + cents, 0),
     duplicates_absorbed: repeated,
     dead_letters: 6 * 3 + declined,
@@ -34,28 +34,30 @@ test(
   async () => {
     const { code, out, err } = await start('--orders', '2000', '--json')
     expect(err).toBe('')
-    expect(lastLine(out)).toMatchObject(expectedOf2000())
+    expect(lastLine(out)).toMatchObject(expectedOf(2000))
     expect(code).toBe(0)
   },
 )
 
-/** One line a broker: its service, and the scheme of its URLs. */
+/** One line a broker: its service, the scheme of its URLs, and how many orders are enough; ElasticMQ is slow. */
 const SERVERS = [
-  { name: 'redis', scheme: 'redis' },
-  { name: 'rabbitmq', scheme: 'amqp' },
+  { name: 'redis', scheme: 'redis', orders: 2000 },
+  { name: 'rabbitmq', scheme: 'amqp', orders: 2000 },
+  { name: 'kafka', scheme: 'kafka', orders: 2000 },
+  { name: 'sqs', scheme: 'sqs', orders: 600 },
 ] as const
 
-for (const { name, scheme } of SERVERS)
+for (const { name, scheme, orders } of SERVERS)
   await describeBroker(
     name,
     (broker) => {
       test(
-        `${name}: the same 2,000 orders have the same sum, a second time on one server too`,
-        { timeout: 120_000 },
+        `${name}: the first ${orders} of these orders have the same sum, a second time on one server too`,
+        { timeout: 240_000 },
         async () => {
           for (let run = 1; run <= 2; run++) {
-            const { code, out } = await start('--orders', '2000', '--json', '--broker', broker().url)
-            expect(lastLine(out)).toMatchObject(expectedOf2000())
+            const { code, out } = await start('--orders', String(orders), '--json', '--broker', broker().url)
+            expect(lastLine(out)).toMatchObject(expectedOf(orders))
             expect(code).toBe(0)
           }
         },
@@ -63,9 +65,9 @@ for (const { name, scheme } of SERVERS)
 
       test(
         `${name}: without a host a server is brought up, named, and gone at the end`,
-        { timeout: 60_000 },
+        { timeout: 120_000 },
         async () => {
-          const { code, out } = await start('--orders', '600', '--broker', `${scheme}:`)
+          const { code, out } = await start('--orders', '300', '--broker', `${scheme}:`)
           const [, url] = /^Brought up \w+ for this run: (\S+)/m.exec(out)!
           expect(url).toMatch(new RegExp(`^${scheme}://`))
           expect(out).toMatch(/^charge /m)
@@ -114,6 +116,10 @@ test.each([
   [['--kill', '1', '--broker', 'redis:'], /--kill 1: one must be left/],
   [['--restarts', '1'], /--restarts: kills only a server that this run brought up itself/],
   [['--restarts', '1', '--broker', 'redis://127.0.0.1:6379'], /--restarts: kills only a server/],
+  [
+    ['--restarts', '1', '--broker', 'sqs:'],
+    /--restarts: the server that sqs: brings up, ElasticMQ, has its queues in memory/,
+  ],
   [['--broker', 'rabbit://user:hunter2@shop'], /amqp/],
 ])('what is wrong in %j is said in a line or two, and ends with 2', async (options, names) => {
   const { code, out, err } = await start(...options)

@@ -12,7 +12,7 @@ export const start = (...options: string[]) =>
     const child = execFile(
       path('../../../node_modules/.bin/node'),
       [path('../dist/main.js'), ...options],
-      { timeout: 150_000 },
+      { timeout: 280_000 },
       (_error, out, err) => resolve({ code: child.exitCode, out, err }),
     )
   })

@@ -1,0 +1,10 @@
+export { kafka, type KafkaAdapter } from './adapter.ts'
+export type {
+  Envelope,
+  ForeignMessage,
+  KafkaChannelOptions,
+  KafkaCompression,
+  KafkaGroup,
+  KafkaHazard,
+  KafkaOptions,
+} from './options.ts'

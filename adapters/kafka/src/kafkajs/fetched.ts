@@ -1,0 +1,190 @@
+// What a fetch brings, read by ourselves: kafkajs puts headers into an object (their order is lost, and a record with very many
+// of them takes longer than a session), and says nothing of batches that compaction emptied.
+import kafkajs from 'kafkajs'
+import type { KafkaRecord } from '../client.ts'
+import type { Registered } from './codecs.ts'
+import { type Reader, reader } from './wire.ts'
+
+/** One batch of a partition. */
+export interface FetchedBatch {
+  readonly firstOffset: bigint
+  readonly lastOffset: bigint
+  readonly producerId: bigint
+  readonly transactional: boolean
+  /** Markers of transactions. */
+  readonly control: boolean
+  /** May be fewer than there were: compaction. */
+  readonly records: readonly KafkaRecord[]
+}
+export interface FetchedPartition {
+  readonly partition: number
+  readonly errorCode: number
+  readonly highWatermark: bigint
+  /** Where those end who read committed records only. */
+  readonly lastStableOffset: bigint
+  readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: bigint }[]
+  readonly batches: readonly FetchedBatch[]
+}
+export interface Fetched {
+  readonly clientSideThrottleTime: number
+  readonly errorCode: number
+  readonly responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartition[] }[]
+}
+
+const OLDEST = 4
+const NEWEST = 11
+export const canDecode = (version: number): boolean => version >= OLDEST && version <= NEWEST
+
+/** The answer of a Fetch request of these versions, behind its correlation id. */
+export async function decodeFetch(payload: Buffer, version: number): Promise<Fetched> {
+  const from = reader(payload)
+  const throttle = from.int32()
+  const errorCode = version >= 7 ? from.int16() : 0
+  if (version >= 7) from.int32()
+  const responses: { topicName: string; partitions: FetchedPartition[] }[] = []
+  for (let topics = from.int32(); topics > 0; topics--) {
+    const topicName = from.string()
+    const partitions: FetchedPartition[] = []
+    for (let count = from.int32(); count > 0; count--) partitions.push(await decodePartition(from, topicName, version))
+    responses.push({ topicName, partitions })
+  }
+  return { clientSideThrottleTime: version >= 8 ? throttle : 0, errorCode, responses }
+}
+
+async function decodePartition(from: Reader, topic: string, version: number): Promise<FetchedPartition> {
+  const partition = from.int32()
+  const errorCode = from.int16()
+  const highWatermark = from.int64()
+  const lastStableOffset = from.int64()
+  if (version >= 5) from.int64()
+  const aborted: { producerId: bigint; firstOffset: bigint }[] = []
+  for (let count = from.int32(); count > 0; count--)
+    aborted.push({ producerId: from.int64(), firstOffset: from.int64() })
+  if (version >= 11) from.int32()
+  const bytes = from.bytes(Math.max(0, from.int32()))
+  const batches = await decodeBatches(bytes, topic, partition)
+  // -1: the broker does not know transactions.
+  const end = lastStableOffset < 0n ? highWatermark : lastStableOffset
+  return { partition, errorCode, highWatermark, lastStableOffset: end, aborted, batches }
+}
+
+/** Offset and length, before which nothing else can be read. */
+const PREFIX = 12
+const MAGIC = 2
+
+async function decodeBatches(bytes: Buffer, topic: string, partition: number): Promise<FetchedBatch[]> {
+  const from = reader(bytes)
+  const batches: FetchedBatch[] = []
+  while (from.left >= PREFIX) {
+    const firstOffset = from.int64()
+    const length = from.int32()
+    // The last one may be cut off.
+    if (length > from.left) break
+    batches.push(await decodeBatch(from.bytes(length), firstOffset, topic, partition))
+  }
+  return batches
+}
+
+async function decodeBatch(
+  bytes: Buffer,
+  firstOffset: bigint,
+  topic: string,
+  partition: number,
+): Promise<FetchedBatch> {
+  const from = reader(bytes)
+  from.int32()
+  const magic = from.int8()
+  if (magic !== MAGIC) {
+    const text = `'${topic}' holds records in a format of before Kafka 0.11 (magic ${magic}), which is not read. Copy them to a new topic.`
+    throw Object.assign(new kafkajs.KafkaJSNonRetriableError(text), { name: 'KafkaJSNotImplemented' })
+  }
+  from.int32()
+  const attributes = from.int16()
+  const lastOffsetDelta = from.int32()
+  const base = Number(from.int64())
+  const latest = Number(from.int64())
+  const producerId = from.int64()
+  from.int16()
+  from.int32()
+  const count = from.int32()
+  const codec = attributes & 7
+  // The broker's time of writing stands for all of them.
+  const appended = (attributes & 8) !== 0
+  const records: KafkaRecord[] = []
+  if (count > 0) {
+    const packed = from.bytes(from.left)
+    const list = reader(codec === 0 ? packed : await decompress(codec, packed))
+    for (let index = 0; index < count; index++) {
+      const each = reader(list.bytes(list.varint()))
+      records.push(decodeRecord(each, { topic, partition, firstOffset, base: appended ? latest : base, appended }))
+    }
+  }
+  return {
+    firstOffset,
+    lastOffset: firstOffset + BigInt(lastOffsetDelta),
+    producerId,
+    transactional: (attributes & 16) !== 0,
+    control: (attributes & 32) !== 0,
+    records,
+  }
+}
+
+function decompress(codec: number, bytes: Buffer): Promise<Buffer> {
+  const table = kafkajs.CompressionCodecs as unknown as Record<number, (() => Registered) | undefined>
+  const found = table[codec]?.()
+  if (!found) throw new kafkajs.KafkaJSNonRetriableError(`a batch is compressed in an unknown way (${codec})`)
+  return found.decompress(bytes)
+}
+
+interface Place {
+  readonly topic: string
+  readonly partition: number
+  readonly firstOffset: bigint
+  readonly base: number
+  readonly appended: boolean
+}
+
+function decodeRecord(from: Reader, { topic, partition, firstOffset, base, appended }: Place): KafkaRecord {
+  const size = from.left
+  const attributes = from.int8()
+  const delta = from.varint()
+  const offset = firstOffset + BigInt(from.varint())
+  const timestamp = base + (appended ? 0 : delta)
+  const key = nullable(from)
+  const value = nullable(from)
+  const headers: [string, Uint8Array][] = []
+  for (let count = from.varint(); count > 0; count--) {
+    const name = from.bytes(from.varint()).toString()
+    headers.push([name, nullable(from) ?? EMPTY])
+  }
+  return {
+    topic,
+    partition,
+    offset,
+    timestamp,
+    key,
+    value,
+    headers,
+    bytes: size,
+    get raw() {
+      return { key, value, timestamp: String(timestamp), attributes, offset: String(offset), headers: tableOf(headers) }
+    },
+  }
+}
+
+const EMPTY = Buffer.alloc(0)
+const nullable = (from: Reader): Buffer | null => {
+  const length = from.varint()
+  return length < 0 ? null : from.bytes(length)
+}
+
+/** As kafkajs has them. */
+function tableOf(headers: readonly (readonly [string, Uint8Array])[]): Record<string, Uint8Array | Uint8Array[]> {
+  const lists = new Map<string, Uint8Array[]>()
+  for (const [name, value] of headers) {
+    const list = lists.get(name)
+    if (list) list.push(value)
+    else lists.set(name, [value])
+  }
+  return Object.fromEntries([...lists].map(([name, list]) => [name, list.length === 1 ? (list[0] ?? EMPTY) : list]))
+}

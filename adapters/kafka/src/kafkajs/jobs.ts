@@ -1,0 +1,45 @@
+// Batches on their way to the broker, and the requests that carry them.
+import type { Result } from '@polybus/core'
+import type { Batch } from '../client.ts'
+
+export interface Identity {
+  readonly producerId: string
+  readonly producerEpoch: number
+  /** By topic and partition: the number of the next record. */
+  readonly sequences: Map<string, number>
+}
+export interface Job {
+  readonly batch: Batch
+  readonly place: string
+  /** For records without a time of their own. */
+  readonly now: number
+  readonly bytes: number
+  readonly signal: AbortSignal
+  readonly settle: (result: Result<bigint | undefined>) => void
+  at: 'ready' | 'flying' | 'waiting' | 'done'
+  begun: number
+  tries: number
+  own: { readonly identity: Identity; readonly sequence: number } | undefined
+  /** Handed to a connection that was there: its bytes may have left. */
+  handed: boolean
+  /** An earlier try may have been written. */
+  uncertain: boolean
+}
+
+/** Of one request; the broker takes 100 MiB by default. */
+const REQUEST_BYTES = 8 * 2 ** 20
+
+export function* chunks(jobs: readonly Job[]): Generator<readonly Job[]> {
+  let some: Job[] = []
+  let bytes = 0
+  for (const job of jobs) {
+    if (some.length > 0 && bytes + job.bytes > REQUEST_BYTES) {
+      yield some
+      some = []
+      bytes = 0
+    }
+    some.push(job)
+    bytes += job.bytes
+  }
+  if (some.length > 0) yield some
+}

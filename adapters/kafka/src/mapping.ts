@@ -1,0 +1,146 @@
+// Wire and native forms, pure. Ours are CloudEvents in Kafka's binary mode: the record's key is the key, its value the body,
+// and attributes are `ce_…` headers. A record without `ce_specversion` is foreign, and read as its channel's envelope says.
+import { isUtf8 } from 'node:buffer'
+import { type Envelope, type Headers, type HeaderValue, readForeign, type WireMessage } from '@polybus/core'
+import type { KafkaRecord, NewRecord, Position, TopicPartition } from './client.ts'
+import { bufferOf, keyBytes, keyText } from './keys.ts'
+import type { Layout } from './layout.ts'
+
+type Open = { -readonly [K in keyof WireMessage]: WireMessage[K] }
+type Shape = Pick<Layout, 'options'>
+type Native = Pick<KafkaRecord, 'topic' | 'partition' | 'offset' | 'timestamp' | 'key' | 'value' | 'headers'>
+
+const VERSION = 'ce_specversion'
+const CONTENT_TYPE = 'content-type'
+const TEXTS = {
+  ce_id: 'id',
+  ce_source: 'source',
+  ce_type: 'type',
+  [CONTENT_TYPE]: 'contentType',
+  ce_dataschema: 'dataSchema',
+  ce_correlationid: 'correlationId',
+  ce_causationid: 'causationId',
+} as const
+const NAMES = Object.keys(TEXTS) as (keyof typeof TEXTS)[]
+type Attribute = (typeof TEXTS)[keyof typeof TEXTS] | 'time'
+const ATTRIBUTES: ReadonlyMap<string, Attribute> = new Map<string, Attribute>([
+  ...(Object.entries(TEXTS) as [string, Attribute][]),
+  ['ce_time', 'time'],
+])
+
+/** The record of a message. Without an envelope attributes stay behind, but for the content type. */
+export function toNative(message: WireMessage, { options }: Shape): NewRecord {
+  const headers: (readonly [string, HeaderValue])[] = []
+  const bare = options.envelope === 'none'
+  if (!bare) headers.push([VERSION, '1.0'])
+  for (const name of NAMES) {
+    const value = message[TEXTS[name]]
+    if (value !== undefined && !(bare && name !== CONTENT_TYPE)) headers.push([name, value])
+  }
+  if (message.time !== undefined && !bare) headers.push(['ce_time', new Date(message.time).toISOString()])
+  for (const header of message.headers) headers.push(header)
+  return { key: message.key === undefined ? null : keyBytes(message.key), value: message.body, headers }
+}
+
+/** The message of a record. One without an id is known by its place. */
+export function fromNative(record: Native, { options }: Shape): WireMessage {
+  const { envelope = 'cloudevents' } = options
+  const message = read(record, envelope)
+  return message.id === undefined ? { ...message, id: positionOf(record) } : message
+}
+
+function read(record: Native, envelope: Envelope): WireMessage {
+  const ours = envelope !== 'none' && record.headers.some(([name]) => name === VERSION)
+  const message = blank(record)
+  const headers: [string, HeaderValue][] = []
+  for (const [name, value] of record.headers) {
+    const attribute = envelope === 'none' && name !== CONTENT_TYPE ? undefined : ATTRIBUTES.get(name)
+    // The first of a name is the attribute: what repeats it, or is no text, is somebody's header.
+    if (attribute !== undefined && message[attribute] === undefined && isUtf8(value)) {
+      if (attribute !== 'time') message[attribute] = bufferOf(value).toString()
+      else message.time = timeOf(value)
+    } else if (!(ours && name === VERSION)) headers.push([name, headerOf(value)])
+  }
+  message.headers = headers
+  if (ours) return message
+  message.time ??= record.timestamp >= 0 ? record.timestamp : undefined
+  const { key, value } = record
+  const seen = () => ({ headers: Object.fromEntries(record.headers), key, body: value ?? new Uint8Array() })
+  // A tombstone has no body that could be read.
+  const fit = typeof envelope === 'object' && value === null ? { ...envelope, body: undefined } : envelope
+  return readForeign(message, fit, seen)
+}
+
+const blank = ({ key, value }: Native): Open => ({
+  id: undefined,
+  source: undefined,
+  type: undefined,
+  time: undefined,
+  key: key === null ? undefined : keyText(key),
+  headers: [],
+  body: value,
+  contentType: undefined,
+  dataSchema: undefined,
+  correlationId: undefined,
+  causationId: undefined,
+})
+
+/**
+ * A copy of what came, byte for byte, whose `polybus-*` headers are exactly these. A header without a value gets an empty one:
+ * kafkajs cannot write null.
+ */
+export function copyOf({ key, value, headers }: Native, given: Headers): NewRecord {
+  const kept = headers.filter(([name]) => !name.startsWith('polybus-'))
+  return { key, value, headers: [...kept, ...given] }
+}
+
+/** A message that stands for an original (edited, say), with exactly these headers of core. */
+export const withCoreHeaders = (message: WireMessage, given: Headers): WireMessage => ({
+  ...message,
+  headers: [...message.headers.filter(([name]) => !name.startsWith('polybus-')), ...given],
+})
+
+/** Of a batch with one record: what its header takes, and the lengths of key, value and headers. */
+const BATCH = 61 + 5 + 1 + 10 + 5 + 5 + 5 + 5
+const HEADER = 2 * 5
+
+/** About the bytes that the broker counts against `max.message.bytes`, rounded up. */
+export function sizeOf({ key, value, headers }: NewRecord): number {
+  let bytes = BATCH + (key?.byteLength ?? 0) + (value?.byteLength ?? 0)
+  for (const [name, content] of headers) bytes += HEADER + Buffer.byteLength(name) + Buffer.byteLength(content)
+  return bytes
+}
+
+/** As {@link sizeOf} of its record. */
+export function size(message: WireMessage): number {
+  let bytes = BATCH + (message.key === undefined ? 0 : Buffer.byteLength(message.key)) + (message.body?.byteLength ?? 0)
+  bytes += HEADER + VERSION.length + 3
+  for (const name of NAMES) {
+    const value = message[TEXTS[name]]
+    if (value !== undefined) bytes += HEADER + name.length + Buffer.byteLength(value)
+  }
+  if (message.time !== undefined) bytes += HEADER + 'ce_time'.length + 24
+  for (const [name, value] of message.headers)
+    bytes +=
+      HEADER + Buffer.byteLength(name) + (typeof value === 'string' ? Buffer.byteLength(value) : value.byteLength)
+  return bytes
+}
+
+/** Bytes that are text are read as text: the wire does not tell them apart. */
+const headerOf = (value: Uint8Array): HeaderValue => (isUtf8(value) ? bufferOf(value).toString() : value)
+
+function timeOf(value: Uint8Array): number | undefined {
+  const time = Date.parse(bufferOf(value).toString())
+  return Number.isNaN(time) ? undefined : time
+}
+
+/** `<topic>/<partition>/<offset>`; also the id of a message that has none. Topics hold no slash. */
+export const positionOf = ({ topic, partition, offset }: TopicPartition & { readonly offset: bigint }): string =>
+  `${topic}/${partition}/${offset}`
+
+export function parsePosition(position: string): Position | undefined {
+  const match = /^([A-Za-z0-9._-]{1,249})\/(\d{1,9})\/(\d{1,19})$/.exec(position)
+  if (!match) return undefined
+  const [, topic = '', partition, offset = ''] = match
+  return { topic, partition: Number(partition), offset: BigInt(offset) }
+}

@@ -1,0 +1,123 @@
+// What the tests of the client below the adapter share.
+import { randomUUID } from 'node:crypto'
+import { connect as connectTcp } from 'node:net'
+import type { RunningBroker } from '@polybus/brokers'
+import { systemClock } from '@polybus/core'
+import { type FaultProxy, faultProxy } from '@polybus/testkit'
+import type { ISocketFactory } from 'kafkajs'
+import { onTestFinished } from 'vitest'
+import type { Assignment, Client, JoinOptions, Member, MemberEvents, NewRecord, Records } from '../src/client.ts'
+import { openClient } from '../src/kafkajs/index.ts'
+import { checkOptions, type KafkaOptions } from '../src/options.ts'
+
+export const clock = systemClock()
+export const call = { signal: new AbortController().signal }
+
+export function client(broker: { host: string; port: number }, options: Partial<KafkaOptions> = {}): Client {
+  const settings = checkOptions({
+    url: `kafka://${broker.host}:${broker.port}`,
+    commandTimeoutMs: 3000,
+    ...options,
+  })
+  const made = openClient(settings, clock, 'test')
+  onTestFinished(() => made.close())
+  return made
+}
+
+export async function topic(of: Client, partitions = 1, config: Record<string, string> = {}): Promise<string> {
+  const name = `t-${randomUUID().slice(0, 12)}`
+  await of.admin.createTopics([{ topic: name, partitions, replicationFactor: undefined, config }], call)
+  onTestFinished(() => of.admin.deleteTopics([name], call))
+  return name
+}
+
+export const record = (value: string | Buffer, more: Partial<NewRecord> = {}): NewRecord => ({
+  key: null,
+  value: Buffer.from(value),
+  headers: [],
+  ...more,
+})
+
+/** Brokers are found by the address that they tell: here it leads through the proxy. */
+export async function behind(
+  broker: RunningBroker,
+  isSend: (bytes: Buffer) => boolean = () => true,
+): Promise<{ readonly proxy: FaultProxy; readonly socketFactory: ISocketFactory }> {
+  const proxy = await faultProxy(broker, { isSend })
+  onTestFinished(() => proxy.close())
+  const { host, port } = proxy
+  return { proxy, socketFactory: ({ onConnect }) => connectTcp({ host, port, noDelay: true }, onConnect) }
+}
+
+/** Everything that is in a topic, as text. */
+export async function valuesOf(of: Client, name: string): Promise<string[]> {
+  const values: string[] = []
+  for (const { partition, begin, end } of await of.admin.offsets(name, call))
+    for (let offset = begin; offset < end;) {
+      const { records, lastOffset } = await of.read({ topic: name, partition, offset }, 1000, call)
+      values.push(...records.map(({ value }) => Buffer.from(value ?? '').toString()))
+      offset = lastOffset + 1n
+    }
+  return values
+}
+
+export const SESSION_MS = 2000
+
+/** A member, and what it was told. */
+export interface Watched {
+  readonly member: Member
+  readonly told: string[]
+  readonly values: string[]
+  readonly assignments: Assignment[]
+  readonly batches: Records[]
+}
+
+export async function join(
+  own: Client,
+  name: string,
+  more: Partial<MemberEvents> = {},
+  options: Partial<JoinOptions> = {},
+): Promise<Watched> {
+  const told: string[] = []
+  const values: string[] = []
+  const assignments: Assignment[] = []
+  const batches: Records[] = []
+  const next = new Map<number, bigint>()
+  const member = await own.join(
+    {
+      group: `${name}.g`,
+      topics: [name],
+      sessionTimeoutMs: SESSION_MS,
+      rebalanceTimeoutMs: 5000,
+      heartbeatMs: 200,
+      maxWaitMs: 100,
+      maxBytesPerPartition: 2 ** 20,
+      ...options,
+      events: {
+        onAssigned: (assignment) => {
+          told.push('assigned')
+          assignments.push(assignment)
+          return Promise.resolve(
+            assignment.partitions.map((one) => ({ ...one, offset: next.get(one.partition) ?? 0n })),
+          )
+        },
+        onRevoking: () => {
+          told.push('revoking')
+          return Promise.resolve()
+        },
+        onLost: () => void told.push('lost'),
+        onRecords: (batch) => {
+          batches.push(batch)
+          next.set(batch.partition, batch.lastOffset + 1n)
+          values.push(...batch.records.map(({ value }) => Buffer.from(value ?? '').toString()))
+        },
+        onOutOfRange: () => void told.push('out of range'),
+        onDead: (error) => void told.push(`dead: ${error.message}`),
+        ...more,
+      },
+    },
+    call,
+  )
+  onTestFinished(async () => void (await member.stop()))
+  return { member, told, values, assignments, batches }
+}
