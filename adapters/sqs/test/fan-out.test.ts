@@ -164,5 +164,5 @@ await describeBroker(
       )
     })
   },
-  { instance: 'conformance' },
+  { instance: 'tests' },
 )

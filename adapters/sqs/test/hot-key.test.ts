@@ -59,5 +59,5 @@ await describeBroker(
       expect([...lanes.keys()]).toContain('cold')
     })
   },
-  { instance: 'conformance' },
+  { instance: 'tests' },
 )

@@ -213,5 +213,5 @@ await describeBroker(
       expect(ids(await member.take(1))).toEqual(['m'])
     })
   },
-  { instance: 'conformance' },
+  { instance: 'tests' },
 )

@@ -123,5 +123,5 @@ await describeBroker(
       await look?.close()
     })
   },
-  { instance: 'conformance' },
+  { instance: 'tests' },
 )

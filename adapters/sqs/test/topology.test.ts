@@ -159,5 +159,5 @@ await describeBroker(
       expect((await member.take(1))[0]?.message.id).toBe('m')
     })
   },
-  { instance: 'conformance' },
+  { instance: 'tests' },
 )

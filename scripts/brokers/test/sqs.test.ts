@@ -36,64 +36,71 @@ function ask(
   })
 }
 
-await describeBroker('sqs', (sqs) => {
-  test('sqs: killed and started again it has its port, and none of its queues: it says so', SLOW, async () => {
-    const broker = sqs()
-    const { port, pid } = broker
-    expect(broker.url).toBe(`sqs://127.0.0.1:${port}`)
-    expect(broker.keepsData).toBe(false)
-    await ask(port, 'CreateQueue', { QueueName: 'lost' })
-    await broker.kill()
-    await expect(ask(port, 'ListQueues', {})).rejects.toThrow('ECONNREFUSED')
-    await broker.start()
-    expect(broker.port).toBe(port)
-    expect(broker.pid).not.toBe(pid)
-    await expect(ask(port, 'GetQueueUrl', { QueueName: 'lost' })).rejects.toThrow('QueueDoesNotExist')
-    await broker.stop()
-    await broker.start()
-    expect(broker.port).toBe(port)
-  })
+// Its own: others must not lose theirs in the middle.
+const INSTANCE = 'brokers'
 
-  test('sqs: paused it neither answers nor closes, and goes on where it was', SLOW, async () => {
-    const { port } = sqs()
-    await ask(port, 'CreateQueue', { QueueName: 'paused' })
-    sqs().pause()
-    try {
-      await expect(ask(port, 'ListQueues', {}, { limitMs: 300 })).rejects.toThrow('No answer')
-    } finally {
-      sqs().resume()
-    }
-    expect(await ask(port, 'GetQueueUrl', { QueueName: 'paused' })).toHaveProperty('QueueUrl')
-  })
+await describeBroker(
+  'sqs',
+  (sqs) => {
+    test('sqs: killed and started again it has its port, and none of its queues: it says so', SLOW, async () => {
+      const broker = sqs()
+      const { port, pid } = broker
+      expect(broker.url).toBe(`sqs://127.0.0.1:${port}`)
+      expect(broker.keepsData).toBe(false)
+      await ask(port, 'CreateQueue', { QueueName: 'lost' })
+      await broker.kill()
+      await expect(ask(port, 'ListQueues', {})).rejects.toThrow('ECONNREFUSED')
+      await broker.start()
+      expect(broker.port).toBe(port)
+      expect(broker.pid).not.toBe(pid)
+      await expect(ask(port, 'GetQueueUrl', { QueueName: 'lost' })).rejects.toThrow('QueueDoesNotExist')
+      await broker.stop()
+      await broker.start()
+      expect(broker.port).toBe(port)
+    })
 
-  test('sqs: it refuses what AWS refuses', SLOW, async () => {
-    const { port } = sqs()
-    const { QueueUrl } = await ask(port, 'CreateQueue', { QueueName: 'strict' })
-    await ask(port, 'SendMessage', { QueueUrl, MessageBody: 'x'.repeat(262_144) })
-    await expect(ask(port, 'SendMessage', { QueueUrl, MessageBody: 'x'.repeat(262_145) })).rejects.toThrow(
-      'MessageTooLong',
-    )
-    await expect(ask(port, 'CreateQueue', { QueueName: 'x'.repeat(81) })).rejects.toThrow('longer than 80')
-    await expect(ask(port, 'ReceiveMessage', { QueueUrl, MaxNumberOfMessages: 11 })).rejects.toThrow(
-      'MaxNumberOfMessages is invalid',
-    )
-  })
+    test('sqs: paused it neither answers nor closes, and goes on where it was', SLOW, async () => {
+      const { port } = sqs()
+      await ask(port, 'CreateQueue', { QueueName: 'paused' })
+      sqs().pause()
+      try {
+        await expect(ask(port, 'ListQueues', {}, { limitMs: 300 })).rejects.toThrow('No answer')
+      } finally {
+        sqs().resume()
+      }
+      expect(await ask(port, 'GetQueueUrl', { QueueName: 'paused' })).toHaveProperty('QueueUrl')
+    })
 
-  test('sqs: the URL of a queue leads back the way on which it was asked for', SLOW, async () => {
-    const { port } = sqs()
-    await ask(port, 'CreateQueue', { QueueName: 'here' })
-    const { QueueUrl } = await ask(port, 'GetQueueUrl', { QueueName: 'here' }, { host: '127.0.0.1:4711' })
-    expect(QueueUrl).toBe('http://127.0.0.1:4711/000000000000/here')
-  })
+    test('sqs: it refuses what AWS refuses', SLOW, async () => {
+      const { port } = sqs()
+      const { QueueUrl } = await ask(port, 'CreateQueue', { QueueName: 'strict' })
+      await ask(port, 'SendMessage', { QueueUrl, MessageBody: 'x'.repeat(262_144) })
+      await expect(ask(port, 'SendMessage', { QueueUrl, MessageBody: 'x'.repeat(262_145) })).rejects.toThrow(
+        'MessageTooLong',
+      )
+      await expect(ask(port, 'CreateQueue', { QueueName: 'x'.repeat(81) })).rejects.toThrow('longer than 80')
+      await expect(ask(port, 'ReceiveMessage', { QueueUrl, MaxNumberOfMessages: 11 })).rejects.toThrow(
+        'MaxNumberOfMessages is invalid',
+      )
+    })
 
-  test('sqs: two at once meet neither in port nor in data, and a removed one leaves nothing', SLOW, async () => {
-    const other = await startBroker('sqs', { instance: 'other' })
-    expect(other.port).not.toBe(sqs().port)
-    await ask(sqs().port, 'CreateQueue', { QueueName: 'mine' })
-    await expect(ask(other.port, 'GetQueueUrl', { QueueName: 'mine' })).rejects.toThrow('QueueDoesNotExist')
-    const { folder } = placeOf('sqs', scoped('other'))
-    await other.remove()
-    expect(existsSync(folder)).toBe(false)
-    await expect(ask(other.port, 'ListQueues', {})).rejects.toThrow('ECONNREFUSED')
-  })
-})
+    test('sqs: the URL of a queue leads back the way on which it was asked for', SLOW, async () => {
+      const { port } = sqs()
+      await ask(port, 'CreateQueue', { QueueName: 'here' })
+      const { QueueUrl } = await ask(port, 'GetQueueUrl', { QueueName: 'here' }, { host: '127.0.0.1:4711' })
+      expect(QueueUrl).toBe('http://127.0.0.1:4711/000000000000/here')
+    })
+
+    test('sqs: two at once meet neither in port nor in data, and a removed one leaves nothing', SLOW, async () => {
+      const other = await startBroker('sqs', { instance: 'other' })
+      expect(other.port).not.toBe(sqs().port)
+      await ask(sqs().port, 'CreateQueue', { QueueName: 'mine' })
+      await expect(ask(other.port, 'GetQueueUrl', { QueueName: 'mine' })).rejects.toThrow('QueueDoesNotExist')
+      const { folder } = placeOf('sqs', scoped('other'))
+      await other.remove()
+      expect(existsSync(folder)).toBe(false)
+      await expect(ask(other.port, 'ListQueues', {})).rejects.toThrow('ECONNREFUSED')
+    })
+  },
+  { instance: INSTANCE },
+)
