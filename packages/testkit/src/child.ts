@@ -1,6 +1,6 @@
 // A member in a process of its own, to be killed. It tells its parent everything over IPC, and starts with what stands in
 // its arguments.
-import { channel, consumer, createBus, type Feed, sleep, systemClock, trust } from '@polybus/core'
+import { channel, consumer, createBus, type Feed, fixed, sleep, systemClock, trust } from '@polybus/core'
 import { loadHarness } from './harness.ts'
 import type { ChildTask, FromChild, ToChild } from './child-protocol.ts'
 import { tap } from './tap.ts'
@@ -47,7 +47,11 @@ async function main(task: ChildTask): Promise<void> {
   await bus.start(
     consumer(flow, task.groups[0] ?? 'work', {
       concurrency: task.concurrency,
-      ...(task.attempts !== undefined && { retry: { attempts: task.attempts } }),
+      // Short ones: all of them together stay within what any broker lets a delivery be held.
+      ...(task.attempts !== undefined && {
+        retry: { attempts: task.attempts, backoff: fixed('10ms') },
+        timeout: '5s',
+      }),
       async handler(item, { message, attempt }) {
         const run = ++runs
         tell({ kind: 'started', run, id: message.id, attempt })

@@ -1,5 +1,6 @@
 // Members in processes of their own, which are really killed.
 import assert from 'node:assert/strict'
+import { fixed } from '@polybus/core'
 import { able, all, browsing, type Case, leaveOut, ordering, processes } from '../case.ts'
 import { type Child, type ChildRole, startChild } from '../child-protocol.ts'
 import { steadily } from './outage.ts'
@@ -109,7 +110,9 @@ export const cases: readonly Case[] = [
         assert.equal(await child.kill('SIGKILL'), 'SIGKILL')
       }
       const bus = await env.bus()
-      await bus.start(env.consumer(flow, 'work', { label: 'last', retry: { attempts } }))
+      await bus.start(
+        env.consumer(flow, 'work', { label: 'last', retry: { attempts, backoff: fixed('10ms') }, timeout: '5s' }),
+      )
       await env.handled(flow, 'work', env.timing.patienceMs + 2 * env.timing.leaseMs)
     },
   },
