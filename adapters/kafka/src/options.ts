@@ -1,5 +1,6 @@
 import type { KafkaConfig, SASLOptions } from 'kafkajs'
 import {
+  checkEnvelope,
   checkKeys,
   checkName,
   type Clock,
@@ -8,6 +9,7 @@ import {
   invalid,
   optionalBoolean,
   optionalChoice,
+  optionalChoices,
   optionalInteger,
   show,
 } from '@polybus/core'
@@ -188,11 +190,6 @@ export function checkOptions(options: string | KafkaOptions): Settings {
       'kafka().heartbeatMs',
       `must be at most half of sessionTimeoutMs (${sessionTimeoutMs}), got ${heartbeatMs}: one late heartbeat must not cost the partitions.`,
     )
-  const accepted = given.acceptedHazards ?? []
-  if (!Array.isArray(accepted)) throw invalid('kafka().acceptedHazards', `expected a list, got ${show(accepted)}.`)
-  for (const hazard of accepted)
-    if (!HAZARDS.includes(hazard))
-      throw invalid('kafka().acceptedHazards', `unknown hazard. Known: ${HAZARDS.join(', ')}.`)
   const compression = given.compression ?? (query.get('compression') as KafkaCompression | undefined)
   return {
     client: checkClient(given.client ?? {}, { brokers, ...(ssl && { ssl }), ...(sasl && { sasl }) }),
@@ -208,7 +205,7 @@ export function checkOptions(options: string | KafkaOptions): Settings {
       optionalChoice(given.offsetOutOfRange, 'kafka().offsetOutOfRange', ['error', 'beginning', 'end']) ?? 'error',
     idempotent: optionalBoolean(given.idempotent, 'kafka().idempotent') ?? true,
     compression: optionalChoice(compression, 'kafka().compression', COMPRESSIONS) ?? 'none',
-    acceptedHazards: accepted,
+    acceptedHazards: optionalChoices(given.acceptedHazards, 'kafka().acceptedHazards', HAZARDS),
     channels: checkChannels(given.channels ?? {}),
   }
 }
@@ -266,14 +263,4 @@ function checkConfig(value: unknown, where: string): void {
   for (const [key, text] of Object.entries(value))
     if (typeof text !== 'string')
       throw invalid(`${where}.${key}`, `expected a text (Kafka's settings are texts), got ${show(text)}.`)
-}
-
-function checkEnvelope(value: unknown, where: string): void {
-  if (value === undefined || value === 'cloudevents' || value === 'none') return
-  if (typeof value !== 'object' || value === null)
-    throw invalid(where, `expected 'cloudevents', 'none' or an object of functions, got ${show(value)}.`)
-  checkKeys(value, ['id', 'key', 'type', 'body'], where)
-  for (const [key, run] of Object.entries(value))
-    if (run !== undefined && typeof run !== 'function')
-      throw invalid(`${where}.${key}`, `expected a function, got ${show(run)}.`)
 }

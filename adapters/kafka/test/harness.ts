@@ -18,6 +18,7 @@ const clock = systemClock()
 const call = { signal: new AbortController().signal }
 
 export const name = 'kafka'
+export const feedsOutliveCuts = true
 export const parallel = 4
 /** Short, so that a dead member is noticed within a case. */
 const SESSION_MS = 3000

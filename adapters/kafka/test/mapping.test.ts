@@ -1,23 +1,20 @@
 import { describe, expect, test } from 'vitest'
 import type { Envelope, HeaderValue, WireMessage } from '@polybus/core'
+import { wireMessage } from '@polybus/testkit'
 import type { KafkaRecord, NewRecord } from '../src/client.ts'
 import { keyBytes, keyText } from '../src/keys.ts'
 import { copyOf, fromNative, parsePosition, positionOf, size, sizeOf, toNative } from '../src/mapping.ts'
 
-const message = (more: Partial<WireMessage> = {}): WireMessage => ({
-  id: 'm-1',
-  source: 'shop',
-  type: 'orders',
-  time: Date.UTC(2026, 0, 2, 3, 4, 5, 6),
-  key: 'c-42',
-  headers: [],
-  body: Buffer.from('{"cents":1}'),
-  contentType: 'application/json',
-  dataSchema: undefined,
-  correlationId: undefined,
-  causationId: undefined,
-  ...more,
-})
+const message = (more: Partial<WireMessage> = {}): WireMessage =>
+  wireMessage({
+    id: 'm-1',
+    source: 'shop',
+    type: 'orders',
+    time: Date.UTC(2026, 0, 2, 3, 4, 5, 6),
+    key: 'c-42',
+    body: Buffer.from('{"cents":1}'),
+    ...more,
+  })
 const PLACE = { topic: 'shop.orders', partition: 3, offset: 17n, timestamp: Date.UTC(2026, 5, 1), bytes: 0, raw: {} }
 const WRITTEN = new Date(PLACE.timestamp)
 /** As it is read: the wire knows bytes alone. */

@@ -1,31 +1,34 @@
 // What the tests of Kafka alone share: an adapter without core above it, and kafkajs beside it.
-import { randomUUID } from 'node:crypto'
 import type { RunningBroker } from '@polybus/brokers'
-import { type ChannelSpec, sleep, type Source, systemClock, type WireMessage } from '@polybus/core'
-import { channelSpec as spec, drive, type Member, wireMessage as wire } from '@polybus/testkit'
+import type { ChannelSpec, Source, WireMessage } from '@polybus/core'
+import {
+  adapterBench,
+  type AdapterBench,
+  call,
+  channelSpec as spec,
+  clock,
+  drive,
+  type Member,
+  until,
+  wireMessage as wire,
+} from '@polybus/testkit'
 import kafkajs, { type Admin } from 'kafkajs'
 import { onTestFinished } from 'vitest'
 import { kafka, type KafkaAdapter, type KafkaOptions } from '../src/index.ts'
 
-export { spec, wire }
+export { call, clock, spec, until, wire }
 export type { Member }
-export const clock = systemClock()
-export const call = { signal: new AbortController().signal }
 export const SESSION_MS = 2000
 
-export interface Bench {
-  readonly namespace: string
+export interface Bench extends AdapterBench<KafkaAdapter, KafkaOptions> {
   readonly url: string
   /** kafkajs's own. */
   admin(): Promise<Admin>
-  open(options?: Partial<KafkaOptions>): KafkaAdapter
-  connect(options?: Partial<KafkaOptions>, topology?: 'create' | 'verify' | 'none'): Promise<KafkaAdapter>
 }
 
 export function bench(broker: RunningBroker): Bench {
-  const namespace = `t${randomUUID().slice(0, 8)}`
-  const open: Bench['open'] = (options) => {
-    const adapter = kafka({
+  const make = (options: Partial<KafkaOptions>): KafkaAdapter =>
+    kafka({
       url: broker.url,
       sessionTimeoutMs: SESSION_MS,
       heartbeatMs: 200,
@@ -33,13 +36,9 @@ export function bench(broker: RunningBroker): Bench {
       acceptedHazards: ['replication', 'min-insync-replicas', 'retention', 'offsets-retention', 'crash-guard'],
       ...options,
     })
-    onTestFinished(() => adapter.close())
-    return adapter
-  }
   return {
-    namespace,
+    ...adapterBench(make, onTestFinished),
     url: broker.url,
-    open,
     async admin() {
       const plain = new kafkajs.Kafka({
         brokers: [`${broker.host}:${broker.port}`],
@@ -49,11 +48,6 @@ export function bench(broker: RunningBroker): Bench {
       onTestFinished(() => admin.disconnect())
       await admin.connect()
       return admin
-    },
-    async connect(options, topology = 'create') {
-      const adapter = open(options)
-      await adapter.connect({ ...call, namespace, service: 'test', topology })
-      return adapter
     },
   }
 }
@@ -66,14 +60,6 @@ export const send = (
 ): Promise<string[]> => drive(adapter, channel).send(messages)
 export const subscribe = (adapter: KafkaAdapter, channel: ChannelSpec, source: Partial<Source> = {}): Promise<Member> =>
   drive(adapter, channel).subscribe('work', source)
-
-export async function until(condition: () => unknown, what: string, timeoutMs = 10_000): Promise<void> {
-  const end = clock.now() + timeoutMs
-  while (!(await condition())) {
-    if (clock.now() > end) throw new Error(`Waited ${timeoutMs} ms in vain: ${what}`)
-    await sleep(clock, 20)
-  }
-}
 
 /** What the group has committed, by partition of the channel's topic; null: nothing. */
 export async function committed(admin: Admin, topic: string, groupId: string): Promise<readonly (number | null)[]> {

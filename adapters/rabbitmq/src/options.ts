@@ -1,11 +1,13 @@
 import type { ChannelModel, MessageProperties, SocketOptions } from 'amqplib'
 import {
+  checkEnvelope,
   checkKeys,
   checkName,
   type Clock,
   type Envelope,
   type ForeignMessage,
   invalid,
+  optionalBoolean,
   optionalChoice,
   optionalInteger,
   show,
@@ -203,24 +205,14 @@ function checkChannels(channels: Readonly<Record<string, RabbitmqChannelOptions>
       requiredText(options.exchange.name, `${where}.exchange.name`)
       optionalChoice(options.exchange.type, `${where}.exchange.type`, ['topic', 'direct', 'fanout', 'headers'])
       optionalTable(options.exchange.arguments, `${where}.exchange.arguments`)
-      optionalFlag(options.exchange.declare, `${where}.exchange.declare`)
+      optionalBoolean(options.exchange.declare, `${where}.exchange.declare`)
     }
     optionalText(options.routingKey, `${where}.routingKey`)
     checkEnvelope(options.envelope, `${where}.envelope`)
-    optionalFlag(options.trustMessageId, `${where}.trustMessageId`)
+    optionalBoolean(options.trustMessageId, `${where}.trustMessageId`)
     for (const [group, each] of Object.entries(options.groups ?? {})) checkGroup(group, each, `${where}.groups`)
   }
   return new Map(Object.entries(channels))
-}
-
-function checkEnvelope(value: unknown, where: string): void {
-  if (value === undefined || value === 'cloudevents' || value === 'none') return
-  if (typeof value !== 'object' || value === null)
-    throw invalid(where, `expected 'cloudevents', 'none' or an object of functions, got ${show(value)}.`)
-  checkKeys(value, ['id', 'key', 'type', 'body'], where)
-  for (const [key, run] of Object.entries(value))
-    if (run !== undefined && typeof run !== 'function')
-      throw invalid(`${where}.${key}`, `expected a function, got ${show(run)}.`)
 }
 
 function checkGroup(group: string, options: RabbitmqGroup, at: string): void {
@@ -230,7 +222,7 @@ function checkGroup(group: string, options: RabbitmqGroup, at: string): void {
   optionalText(options.queue, `${where}.queue`, 1)
   optionalText(options.deadLetter, `${where}.deadLetter`, 1)
   optionalTable(options.arguments, `${where}.arguments`)
-  optionalFlag(options.declare, `${where}.declare`)
+  optionalBoolean(options.declare, `${where}.declare`)
   if (options.bindings !== undefined && !Array.isArray(options.bindings))
     throw invalid(`${where}.bindings`, `expected an array, got ${show(options.bindings)}.`)
   for (const [index, binding] of (options.bindings ?? []).entries()) {
@@ -254,9 +246,7 @@ function optionalText(value: unknown, where: string, min = 0): void {
   if (typeof value !== 'string' || value.length < min || Buffer.byteLength(value) > 255)
     throw invalid(where, `expected a text of ${min} to 255 bytes, got ${show(value)}.`)
 }
-function optionalFlag(value: unknown, where: string): void {
-  if (value !== undefined && typeof value !== 'boolean') throw invalid(where, 'expected true or false.')
-}
+
 function optionalTable(value: unknown, where: string): void {
   if (value !== undefined && (typeof value !== 'object' || value === null || Array.isArray(value)))
     throw invalid(where, `expected an object, got ${show(value)}.`)

@@ -1,26 +1,25 @@
 // Wire and native forms: pure functions, no broker.
 import type { ConsumeMessage, MessageProperties } from 'amqplib'
 import type { WireMessage } from '@polybus/core'
+import { wireMessage } from '@polybus/testkit'
 import { expect, test } from 'vitest'
 import { createAcks } from '../src/acks.ts'
 import { readable } from '../src/errors.ts'
 import { copyOf, countOf, fromNative, LANE, type Native, partitionOf, size, toNative } from '../src/mapping.ts'
 import { share } from '../src/members.ts'
 
-const wire = (more: Partial<WireMessage> = {}): WireMessage => ({
-  id: 'm-1',
-  source: 'shop',
-  type: 'placed',
-  time: 1_700_000_000_123,
-  key: 'k-1',
-  headers: [],
-  body: Buffer.from('{}'),
-  contentType: 'application/json',
-  dataSchema: 'urn:s',
-  correlationId: 'c-1',
-  causationId: 'c-0',
-  ...more,
-})
+const wire = (more: Partial<WireMessage> = {}): WireMessage =>
+  wireMessage({
+    id: 'm-1',
+    source: 'shop',
+    type: 'placed',
+    time: 1_700_000_000_123,
+    key: 'k-1',
+    dataSchema: 'urn:s',
+    correlationId: 'c-1',
+    causationId: 'c-0',
+    ...more,
+  })
 /** As it would be received. */
 const received = ({ content, options }: Native): { content: Buffer; properties: MessageProperties } => ({
   content,

@@ -1,13 +1,15 @@
 import type { Redis, RedisOptions as ClientOptions } from 'ioredis'
 import {
+  checkEnvelope,
   checkKeys,
   checkName,
   type Clock,
   type Envelope,
   type ForeignMessage,
   invalid,
+  optionalBoolean,
+  optionalChoices,
   optionalInteger,
-  show,
 } from '@polybus/core'
 
 /** Hazards that {@link RedisOptions.acceptedHazards} can name. docs/brokers/redis.md says what each one means. */
@@ -125,12 +127,6 @@ export function checkOptions(options: string | RedisOptions): Settings {
   const merged: Record<string, unknown> = { ...query, ...given }
   const number = (key: keyof RedisOptions, fallback: number, min: number, max = MAX_MS): number =>
     optionalInteger(merged[key], `redis().${key}`, min, max) ?? fallback
-  if (given.trim !== undefined && typeof given.trim !== 'boolean')
-    throw invalid('redis().trim', 'expected true or false.')
-  const accepted = given.acceptedHazards ?? []
-  for (const hazard of accepted)
-    if (!HAZARDS.includes(hazard))
-      throw invalid('redis().acceptedHazards', `unknown hazard. Known: ${HAZARDS.join(', ')}.`)
   return {
     url,
     connection: given.connection ?? {},
@@ -140,9 +136,9 @@ export function checkOptions(options: string | RedisOptions): Settings {
     handoverMs: number('handoverMs', 30_000, 0),
     partitions: number('partitions', 8, 1, 256),
     retentionMs: number('retentionMs', 600_000, 0, Number.MAX_SAFE_INTEGER),
-    trim: given.trim ?? true,
+    trim: optionalBoolean(given.trim, 'redis().trim') ?? true,
     commandTimeoutMs: number('commandTimeoutMs', 5000, 100),
-    acceptedHazards: accepted,
+    acceptedHazards: optionalChoices(given.acceptedHazards, 'redis().acceptedHazards', HAZARDS),
     channels: checkChannels(given.channels ?? {}),
   }
 }
@@ -153,22 +149,12 @@ function checkChannels(channels: Readonly<Record<string, RedisChannelOptions>>):
     checkName(name, where)
     checkKeys(options, ['stream', 'envelope', 'bodyField', 'keyField'], where)
     const { envelope, ...texts } = options
-    checkEnvelope(envelope, `${where}.envelope`)
+    checkEnvelope(envelope, `${where}.envelope`, ['fields'])
     for (const [key, value] of Object.entries(texts))
       if (value !== undefined && (typeof value !== 'string' || value === ''))
         throw invalid(`${where}.${key}`, 'expected a text that is not empty.')
   }
   return new Map(Object.entries(channels))
-}
-
-function checkEnvelope(value: unknown, where: string): void {
-  if (value === undefined || value === 'cloudevents' || value === 'none' || value === 'fields') return
-  if (typeof value !== 'object' || value === null)
-    throw invalid(where, `expected 'cloudevents', 'none', 'fields' or an object of functions, got ${show(value)}.`)
-  checkKeys(value, ['id', 'key', 'type', 'body'], where)
-  for (const [key, run] of Object.entries(value))
-    if (run !== undefined && typeof run !== 'function')
-      throw invalid(`${where}.${key}`, `expected a function, got ${show(run)}.`)
 }
 
 /** The URL without its query: ioredis would take any name in it for an option of its own. Errors never show it: it may hold a password. */

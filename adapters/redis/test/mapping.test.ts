@@ -1,25 +1,22 @@
 import { describe, expect, test } from 'vitest'
 import type { WireMessage } from '@polybus/core'
+import { wireMessage } from '@polybus/testkit'
 import { toForeign } from '../src/foreign.ts'
 import { fromFields, parsePosition, partitionOf, size, toFields } from '../src/mapping.ts'
 import { keysOf } from '../src/names.ts'
 import { packNote, unpackNote } from '../src/notes.ts'
 import type { RedisChannelOptions, RedisEnvelope } from '../src/options.ts'
 
-const message = (more: Partial<WireMessage> = {}): WireMessage => ({
-  id: 'm-1',
-  source: 'shop',
-  type: 'orders',
-  time: Date.UTC(2026, 0, 2, 3, 4, 5, 6),
-  key: 'c-42',
-  headers: [],
-  body: Buffer.from('{"cents":1}'),
-  contentType: 'application/json',
-  dataSchema: undefined,
-  correlationId: undefined,
-  causationId: undefined,
-  ...more,
-})
+const message = (more: Partial<WireMessage> = {}): WireMessage =>
+  wireMessage({
+    id: 'm-1',
+    source: 'shop',
+    type: 'orders',
+    time: Date.UTC(2026, 0, 2, 3, 4, 5, 6),
+    key: 'c-42',
+    body: Buffer.from('{"cents":1}'),
+    ...more,
+  })
 const buffers = (fields: readonly (string | Buffer)[]): Buffer[] => fields.map((field) => Buffer.from(field))
 const back = (one: WireMessage): WireMessage => fromFields(buffers(toFields(one)), 'orders', '0/1-0')
 const foreign = (...fields: (string | Buffer)[]): WireMessage => fromFields(buffers(fields), 'orders', '0/1-0')

@@ -1,5 +1,6 @@
 import type { SQSClientConfig } from '@aws-sdk/client-sqs'
 import {
+  checkEnvelope,
   checkKeys,
   checkName,
   type Clock,
@@ -7,8 +8,8 @@ import {
   type ForeignMessage,
   invalid,
   optionalChoice,
+  optionalChoices,
   optionalInteger,
-  show,
 } from '@polybus/core'
 import { readUrl } from './url.ts'
 
@@ -146,9 +147,6 @@ export function checkOptions(options: string | SqsOptions): Settings {
     if (ms % 1000 !== 0) throw invalid(`sqs().${key}`, 'expected whole seconds, such as 30000: SQS counts in them.')
     return ms
   }
-  for (const hazard of given.acceptedHazards ?? [])
-    if (!HAZARDS.includes(hazard))
-      throw invalid('sqs().acceptedHazards', `unknown hazard. Known: ${HAZARDS.join(', ')}.`)
   const own = url.credentials === undefined ? client : { credentials: url.credentials, ...client }
   return {
     region:
@@ -163,7 +161,7 @@ export function checkOptions(options: string | SqsOptions): Settings {
     maxMessageBytes: number('maxMessageBytes', 262_144, 1024, 1_048_576),
     deduplication:
       optionalChoice(given.deduplication, 'sqs().deduplication', ['messageGroup', 'queue']) ?? 'messageGroup',
-    acceptedHazards: given.acceptedHazards ?? [],
+    acceptedHazards: optionalChoices(given.acceptedHazards, 'sqs().acceptedHazards', HAZARDS),
     channels: checkChannels(channels),
   }
 }
@@ -190,7 +188,7 @@ function checkChannels(channels: Readonly<Record<string, SqsChannelOptions>>): S
     const where = `sqs().channels.${name}`
     checkName(name, where)
     checkKeys(options, ['envelope', 'groups'], where)
-    checkEnvelope(options.envelope, `${where}.envelope`)
+    checkEnvelope(options.envelope, `${where}.envelope`, ['sns'])
     for (const [group, own] of Object.entries(options.groups ?? {})) {
       const at = `${where}.groups.${group}`
       checkName(group, at)
@@ -209,14 +207,4 @@ function queueUrl(value: unknown, where: string): string | undefined {
   if (typeof value !== 'string' || !/^https?:\/\/[^\s@?#]+\/[A-Za-z0-9_-]{1,80}(\.fifo)?$/.test(value))
     throw invalid(where, "expected a queue's URL, such as 'https://sqs.eu-west-1.amazonaws.com/123456789012/orders'.")
   return value
-}
-
-function checkEnvelope(value: unknown, where: string): void {
-  if (value === undefined || value === 'cloudevents' || value === 'none' || value === 'sns') return
-  if (typeof value !== 'object' || value === null)
-    throw invalid(where, `expected 'cloudevents', 'none', 'sns' or an object of functions, got ${show(value)}.`)
-  checkKeys(value, ['id', 'key', 'type', 'body'], where)
-  for (const [key, run] of Object.entries(value))
-    if (run !== undefined && typeof run !== 'function')
-      throw invalid(`${where}.${key}`, `expected a function, got ${show(run)}.`)
 }

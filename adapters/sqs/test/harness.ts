@@ -29,6 +29,7 @@ export const parallel = 4
 /** Short leases, so that a dead holder is noticed within a case. */
 const LEASE_MS = 6000
 export const timing: Partial<Timing> = { leaseMs: LEASE_MS }
+export const feedsOutliveCuts = true
 export const prepare = proxies.prepare
 
 const credentials = { accessKeyId: 'anybody', secretAccessKey: 'is let in' }

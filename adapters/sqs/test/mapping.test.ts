@@ -1,25 +1,24 @@
 // Wire and native forms: pure functions, no broker.
 import type { Message, MessageAttributeValue } from '@aws-sdk/client-sqs'
 import type { Headers, WireMessage } from '@polybus/core'
+import { wireMessage } from '@polybus/testkit'
 import { expect, test } from 'vitest'
 import { ageOf, bytesOf, type Content, copyOf, fromMessage, size, toEntry } from '../src/mapping.ts'
 import type { SqsChannelOptions } from '../src/options.ts'
 import { pack, unpack } from '../src/packed.ts'
 
-const wire = (more: Partial<WireMessage> = {}): WireMessage => ({
-  id: 'm-1',
-  source: 'shop',
-  type: 'placed',
-  time: 1_700_000_000_123,
-  key: 'k-1',
-  headers: [],
-  body: Buffer.from('{}'),
-  contentType: 'application/json',
-  dataSchema: 'urn:s',
-  correlationId: 'c-1',
-  causationId: 'c-0',
-  ...more,
-})
+const wire = (more: Partial<WireMessage> = {}): WireMessage =>
+  wireMessage({
+    id: 'm-1',
+    source: 'shop',
+    type: 'placed',
+    time: 1_700_000_000_123,
+    key: 'k-1',
+    dataSchema: 'urn:s',
+    correlationId: 'c-1',
+    causationId: 'c-0',
+    ...more,
+  })
 /** As it would be received. */
 const received = (content: Content, more: Partial<Message> = {}): Message => ({
   MessageId: 'native-1',

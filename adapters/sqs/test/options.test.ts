@@ -99,7 +99,7 @@ test.each([
   [{ maxReceiveCount: 1001 }, /sqs\(\)\.maxReceiveCount/],
   [{ maxMessageBytes: 1_048_577 }, /sqs\(\)\.maxMessageBytes/],
   [{ deduplication: 'none' }, /sqs\(\)\.deduplication: expected 'messageGroup' or 'queue'/],
-  [{ acceptedHazards: ['fsync'] }, /sqs\(\)\.acceptedHazards: unknown hazard. Known: retention, redrive/],
+  [{ acceptedHazards: ['fsync'] }, /sqs\(\)\.acceptedHazards: expected entries of retention, redrive/],
   [{ region: 'Europe (Ireland)' }, /sqs\(\)\.region: expected a region/],
   [{ endpoint: 'localhost:9324' }, /sqs\(\)\.endpoint: expected a URL/],
   [{ endpoint: 'https://host/path' }, /sqs\(\)\.endpoint/],

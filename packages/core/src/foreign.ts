@@ -1,6 +1,8 @@
 // Messages of programs that know nothing of Polybus: read as CloudEvents in structured mode, as they are, or as functions say.
+import { show } from './duration.ts'
 import { describeError } from './errors.ts'
 import type { WireMessage } from './message.ts'
+import { checkKeys, invalid, optionalFunction } from './options.ts'
 
 /** What an envelope's functions are given. */
 export interface ForeignMessage {
@@ -48,6 +50,19 @@ export function readForeign<M>(message: WireMessage, envelope: Envelope<M>, seen
     body: told('body', envelope.body) ?? message.body,
     headers: [...message.headers, ...failures],
   }
+}
+
+/** @param more what this adapter takes besides. */
+export function checkEnvelope(value: unknown, field: string, more: readonly string[] = []): void {
+  const named = ['cloudevents', 'none', ...more]
+  if (value === undefined || (typeof value === 'string' && named.includes(value))) return
+  if (typeof value !== 'object' || value === null)
+    throw invalid(
+      field,
+      `expected ${named.map((name) => `'${name}'`).join(', ')} or an object of functions, got ${show(value)}.`,
+    )
+  checkKeys(value, ['id', 'key', 'type', 'body'], field)
+  for (const [key, run] of Object.entries(value)) optionalFunction(run, `${field}.${key}`)
 }
 
 type Event = Readonly<Record<string, unknown>>

@@ -31,7 +31,7 @@ export {
   type PolybusErrorOptions,
   redact,
 } from './errors.ts'
-export { type Envelope, type EnvelopeFunctions, type ForeignMessage, readForeign } from './foreign.ts'
+export { checkEnvelope, type Envelope, type EnvelopeFunctions, type ForeignMessage, readForeign } from './foreign.ts'
 export type { Claim, ClaimStore, IdempotencyStore, MaybePromise, TransactionalStore } from './idempotency.ts'
 export type { Headers, HeaderValue, Message, WireMessage } from './message.ts'
 export {
@@ -41,6 +41,7 @@ export {
   nearest,
   optionalBoolean,
   optionalChoice,
+  optionalChoices,
   optionalDuration,
   optionalInteger,
 } from './options.ts'

@@ -69,6 +69,19 @@ export function optionalChoice<T extends string>(
   return value
 }
 
+/** A list of choices; empty where it is left out. */
+export function optionalChoices<T extends string>(
+  values: readonly T[] | undefined,
+  field: string,
+  choices: readonly T[],
+): readonly T[] {
+  if (values === undefined) return []
+  if (!Array.isArray(values)) throw invalid(field, `expected a list, got ${show(values)}.`)
+  for (const value of values)
+    if (!choices.includes(value)) throw invalid(field, `expected entries of ${choices.join(', ')}, got ${show(value)}.`)
+  return values
+}
+
 export function optionalFunction<T>(value: T | undefined, field: string): T | undefined {
   if (value !== undefined && typeof value !== 'function')
     throw invalid(field, `expected a function, got ${show(value)}.`)

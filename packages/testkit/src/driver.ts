@@ -121,8 +121,11 @@ function member(feed: Feed, lost: unknown[], { call, clock, patienceMs }: Requir
       const timer = clock.timer(timeoutMs, () => stop.abort())
       try {
         // An abort ends the wait softly: what was handed over still comes.
-        while (taken.length < count && !stop.signal.aborted)
+        while (taken.length < count && !stop.signal.aborted) {
           taken.push(...(await feed.receive(count - taken.length, stop)))
+          // A feed that is closed may answer at once.
+          await clock.turn()
+        }
         return taken
       } finally {
         timer.cancel()

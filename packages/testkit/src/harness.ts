@@ -37,6 +37,8 @@ export interface Harness {
   readonly timing?: Partial<Timing>
   /** The module's own address, set by {@link loadHarness}: child processes import it. */
   readonly url?: string
+  /** What a feed holds stays its own when connections drop for a moment, as long as its lease or session lasts: it need not be made anew. */
+  readonly feedsOutliveCuts?: true
   /** How many cases may run at once. More than one needs faults that stay within their namespace. Default 1. */
   readonly parallel?: number
   /** Called before the first `open` of a namespace, once in each process: a place to make the namespace's own fault proxy. */

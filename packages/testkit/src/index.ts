@@ -1,3 +1,4 @@
+export { adapterBench, type AdapterBench, call, clock, ids, numbered, until } from './bench.ts'
 export { type ConformanceOptions, memoryHarness, runConformance } from './conformance.ts'
 export { channelSpec, drive, type Driver, type DriverOptions, type Member, outgoing, wireMessage } from './driver.ts'
 export {

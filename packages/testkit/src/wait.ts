@@ -13,7 +13,7 @@ export interface WaitOptions {
 export async function waitFor(
   clock: Clock,
   condition: () => unknown,
-  what: string | (() => string),
+  what: string | (() => string | Promise<string>),
   { timeoutMs, signal }: WaitOptions,
 ): Promise<void> {
   const end = clock.now() + timeoutMs
@@ -21,7 +21,7 @@ export async function waitFor(
     if (await condition()) return
     signal?.throwIfAborted()
     if (clock.now() > end)
-      throw new Error(`Waited ${timeoutMs} ms in vain: ${typeof what === 'string' ? what : what()}`)
+      throw new Error(`Waited ${timeoutMs} ms in vain: ${typeof what === 'string' ? what : await what()}`)
     await sleep(clock, pause, signal)
   }
 }

@@ -1,9 +1,10 @@
 // Transactional delivery: what a handler publishes and its message's settlement happen together or not at all.
 import assert from 'node:assert/strict'
-import { type Bus, channel, consumer, fixed, type PublishReceipt, trust } from '@polybus/core'
+import { type Bus, channel, consumer, fixed, type Policy, type PublishReceipt, trust } from '@polybus/core'
 import { able, all, type Case, faults } from '../case.ts'
-import type { Env, Item, ItemChannel } from '../env.ts'
+import type { Env, Handle, Item, ItemChannel } from '../env.ts'
 import { rejection } from '../wait.ts'
+import { claimStore } from './stores.ts'
 
 const transactional = able('transactions', ({ plain }) => plain.transactional)
 const retry = { attempts: 3, backoff: fixed('20ms'), wait: 'held' } as const
@@ -35,6 +36,20 @@ async function results(env: Env, bus: Bus): Promise<Results> {
   return { channel: target, seen, at }
 }
 
+/** A transactional consumer of the group `work`. */
+const work = (
+  env: Env,
+  bus: Bus,
+  flow: ItemChannel,
+  options: Policy<Item, undefined> & { readonly handler: Handle<Item>; readonly label?: string },
+): Promise<unknown> => bus.start(env.consumer(flow, 'work', { ...TRANSACTIONAL, retry, ...options }))
+
+const arrived = (env: Env, { seen }: Results, count: number): Promise<void> =>
+  env.waitFor(
+    () => seen.length >= count,
+    () => `${count} results; seen: ${seen.length}`,
+  )
+
 const result = ({ id, key }: Item, text: string): Item => ({ id: `${id}-${text}`, n: 0, text, ...(key && { key }) })
 
 export const cases: readonly Case[] = [
@@ -48,24 +63,17 @@ export const cases: readonly Case[] = [
       const flow = env.channel()
       const bus = await env.bus()
       const out = await results(env, bus)
-      await bus.start(
-        env.consumer(flow, 'work', {
-          ...TRANSACTIONAL,
-          retry,
-          async handler(item, { attempt, publish }) {
-            await publish(out.channel, result(item, `${item.n} first ${attempt}`))
-            await publish(out.channel, result(item, `${item.n} second ${attempt}`))
-            if (item.n % 2 === 0 && attempt === 1) throw new Error('after publishing')
-          },
-        }),
-      )
+      await work(env, bus, flow, {
+        async handler(item, { attempt, publish }) {
+          await publish(out.channel, result(item, `${item.n} first ${attempt}`))
+          await publish(out.channel, result(item, `${item.n} second ${attempt}`))
+          if (item.n % 2 === 0 && attempt === 1) throw new Error('after publishing')
+        },
+      })
       const items = env.items(20)
       await env.publishAll(bus, flow, items)
       await env.handled(flow, 'work')
-      await env.waitFor(
-        () => out.seen.length >= 40,
-        () => `40 results; seen: ${out.seen.length}`,
-      )
+      await arrived(env, out, 40)
       const expected = items.flatMap(({ n }) =>
         [1, 2].map((m) => `${n} ${m === 1 ? 'first' : 'second'} ${n % 2 ? 1 : 2}`),
       )
@@ -81,24 +89,17 @@ export const cases: readonly Case[] = [
       const flow = env.channel({ keyed: env.keyed.ordering })
       const bus = await env.bus()
       const out = await results(env, bus)
-      await bus.start(
-        env.consumer(flow, 'work', {
-          ...TRANSACTIONAL,
-          retry,
-          async handler(item, { publish }) {
-            await publish(out.channel, result(item, String(item.n)))
-            if (item.n % 5 === 0) throw new Error('never')
-          },
-        }),
-      )
+      await work(env, bus, flow, {
+        async handler(item, { publish }) {
+          await publish(out.channel, result(item, String(item.n)))
+          if (item.n % 5 === 0) throw new Error('never')
+        },
+      })
       const items = env.items(20, 4)
       await env.publishAll(bus, flow, items)
       await env.handled(flow, 'work')
       const good = items.filter(({ n }) => n % 5 !== 0)
-      await env.waitFor(
-        () => out.seen.length >= good.length,
-        () => `${good.length} results; seen: ${out.seen.length}`,
-      )
+      await arrived(env, out, good.length)
       assert.deepEqual(out.seen.toSorted(), good.map(({ n }) => String(n)).toSorted())
       const letters: string[] = []
       for await (const { message } of bus.deadLetters(flow, 'work').list()) letters.push(message.id)
@@ -123,20 +124,13 @@ export const cases: readonly Case[] = [
       const flow = env.channel({ keyed: true })
       const bus = await env.bus()
       const out = await results(env, bus)
-      await bus.start(
-        env.consumer(flow, 'work', {
-          ...TRANSACTIONAL,
-          retry,
-          concurrency: 16,
-          handler: (item, { publish }) => publish(out.channel, result(item, `${item.key} ${item.n}`)),
-        }),
-      )
+      await work(env, bus, flow, {
+        concurrency: 16,
+        handler: (item, { publish }) => publish(out.channel, result(item, `${item.key} ${item.n}`)),
+      })
       const items = env.items(env.size(400, 4000), 8)
       await env.publishAll(bus, flow, items, 32)
-      await env.waitFor(
-        () => out.seen.length >= items.length,
-        () => `${items.length} results; seen: ${out.seen.length}`,
-      )
+      await arrived(env, out, items.length)
       for (const key of new Set(items.map((item) => item.key)))
         assert.deepEqual(
           out.seen.filter((text) => text.startsWith(`${key} `)),
@@ -156,23 +150,16 @@ export const cases: readonly Case[] = [
       const out = await results(env, publisher)
       const items = env.items(env.size(300, 5000), 16)
       const publishing = env.publishAll(publisher, flow, items, 16)
+      const handler: Handle<Item> = async (item, { publish }) => {
+        await publish(out.channel, result(item, `${item.id} a`))
+        await env.clock.turn()
+        await publish(out.channel, result(item, `${item.id} b`))
+      }
       for (let life = 1; life <= env.size(3, 20); life++) {
         const adapter = env.open()
         const bus = await env.bus({ adapter })
         const before = env.runs(flow, 'work').length
-        await bus.start(
-          env.consumer(flow, 'work', {
-            ...TRANSACTIONAL,
-            label: `life-${life}`,
-            retry,
-            concurrency: 8,
-            async handler(item, { publish }) {
-              await publish(out.channel, result(item, `${item.id} a`))
-              await env.clock.turn()
-              await publish(out.channel, result(item, `${item.id} b`))
-            },
-          }),
-        )
+        await work(env, bus, flow, { label: `life-${life}`, concurrency: 8, handler })
         await env.waitFor(
           () => env.runs(flow, 'work').length >= before + 20 || env.ledger.open(flow.name, 'work').length === 0,
           `life ${life} to work`,
@@ -180,18 +167,7 @@ export const cases: readonly Case[] = [
         )
         await env.faults.crash?.(adapter)
       }
-      const last = await env.bus()
-      await last.start(
-        env.consumer(flow, 'work', {
-          ...TRANSACTIONAL,
-          label: 'last',
-          retry,
-          async handler(item, { publish }) {
-            await publish(out.channel, result(item, `${item.id} a`))
-            await publish(out.channel, result(item, `${item.id} b`))
-          },
-        }),
-      )
+      await work(env, await env.bus(), flow, { label: 'last', handler })
       await publishing
       await env.waitFor(
         () => new Set(out.seen).size >= 2 * items.length,
@@ -210,14 +186,10 @@ export const cases: readonly Case[] = [
       const flow = env.channel({ keyed: env.keyed.ordering })
       const bus = await env.bus()
       const out = await results(env, bus)
-      await bus.start(
-        env.consumer(flow, 'work', {
-          ...TRANSACTIONAL,
-          retry,
-          handler: (item, { publish, message }) =>
-            publish(out.channel, result(item, `${item.id} ${String(message.position)}`)),
-        }),
-      )
+      await work(env, bus, flow, {
+        handler: (item, { publish, message }) =>
+          publish(out.channel, result(item, `${item.id} ${String(message.position)}`)),
+      })
       const items = env.items(env.size(300, 3000), 16)
       const publishing = env.publishAll(bus, flow, items, 8)
       const done = (): number => new Set([...out.at.values()].map((text) => text.split(' ')[0])).size
@@ -250,25 +222,24 @@ export const cases: readonly Case[] = [
       const bus = await env.bus()
       const out = await results(env, bus)
       let late: (() => Promise<PublishReceipt>) | undefined
-      await bus.start(
-        env.consumer(flow, 'work', {
-          ...TRANSACTIONAL,
-          retry,
-          handler(item, { publish }) {
-            late = () => publish(out.channel, result(item, 'late'))
-          },
-        }),
-      )
+      await work(env, bus, flow, {
+        handler(item, { publish }) {
+          late = () => publish(out.channel, result(item, 'late'))
+        },
+      })
       await env.publish(bus, flow, env.item())
       await env.handled(flow, 'work')
       const error = await rejection(Promise.resolve(late?.()), 'ABORTED')
       assert.equal(error.sent, 'no')
       const other = channel(env.name(), { schema: trust<Item>(), groups: ['work'] })
-      await rejection(
-        bus.start(consumer(other, 'work', { ...TRANSACTIONAL, batch: { max: 10, wait: '10ms', handler: () => {} } })),
-        'UNSUPPORTED',
-      )
-      assert.deepEqual(out.seen, [])
+      const refused = async (run: Parameters<typeof consumer<Item, string>>[2]): Promise<void> =>
+        void (await rejection(bus.start(consumer(other, 'work', run)), 'UNSUPPORTED'))
+      await refused({ ...TRANSACTIONAL, batch: { max: 10, wait: '10ms', handler: () => {} } })
+      await refused({ ...TRANSACTIONAL, idempotency: claimStore(() => env.clock.now()), handler: () => {} })
+      // What comes behind it shows that it is not there.
+      await bus.publish(out.channel, { id: 'marker', n: 0, text: 'marker' })
+      await arrived(env, out, 1)
+      assert.deepEqual(out.seen, ['marker'])
     },
   },
 ]
