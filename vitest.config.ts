@@ -24,7 +24,9 @@ export default defineConfig({
     ],
     // Brokers that tests start end with the run.
     globalSetup: ['scripts/brokers/src/vitest-setup.ts'],
-    // Conformance cases are concurrent, and mostly wait.
+    // Tests on brokers mostly wait: one process would leave a core idle.
+    maxWorkers: 2,
+    // Conformance cases are concurrent, and mostly wait too.
     maxConcurrency: 16,
     reporters: ['default', summary],
   },

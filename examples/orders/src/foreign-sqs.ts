@@ -10,12 +10,12 @@ export function accessSqs(url: string): BrokerAccess {
   const { host, hostname, port, searchParams } = new URL(url)
   const isRegion = port === '' && /^[a-z]+(-[a-z]+)+-\d$/.test(hostname)
   const region = searchParams.get('region') ?? (isRegion ? hostname : undefined)
-  const isAws = hostname === '' || isRegion
+  const endpoint = searchParams.get('endpoint') ?? (hostname === '' || isRegion ? undefined : `http://${host}`)
   const client = new SQSClient({
     ...(region !== undefined && { region }),
     // An emulator takes any.
-    ...(!isAws && {
-      endpoint: `http://${host}`,
+    ...(endpoint !== undefined && {
+      endpoint,
       region: region ?? 'us-east-1',
       credentials: { accessKeyId: 'any', secretAccessKey: 'any' },
     }),

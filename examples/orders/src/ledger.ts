@@ -20,8 +20,8 @@ export interface Ledger {
   /** Grows with every order that moves on. */
   readonly moves: number
   /**
-   * Resolves when no group has more than `backlog` orders still to handle: a shop's customers come over a day, not all in its
-   * first second. Throws when nothing has moved for a minute.
+   * Resolves when no group has more than `backlog` orders still to handle: a shop's customers come over a day, not all in
+   * its first second. Throws when nothing has moved for a minute.
    */
   room(): Promise<void>
   /** What the groups have done, from 0 to 1. */
@@ -35,6 +35,7 @@ export interface Ledger {
   readonly publishMs: Float64Array
   /** How long the six services worked for each order, all attempts together, in milliseconds. */
   readonly workMs: Float64Array
+  /** When the first was placed. */
   readonly startedAt: number
 }
 
@@ -54,7 +55,7 @@ export function openLedger(purchases: readonly Purchase[], backlog: number): Led
   for (const { number, customer } of purchases) customers[number] = Number(customer)
   const accounts = new Map<string, Account>(GROUPS.map((group) => [group, openAccount(purchases.length, customers)]))
   const all = [...accounts.values()]
-  const startedAt = performance.now()
+  let startedAt = 0
   let placed = 0
   let moves = 0
   let waiting: Promise<void> | undefined
@@ -77,6 +78,7 @@ export function openLedger(purchases: readonly Purchase[], backlog: number): Led
   return {
     async place({ number }, publish) {
       const start = (placedAt[number] = performance.now())
+      startedAt ||= start
       await publish()
       publishMs[number] = performance.now() - start
       placed++
@@ -112,6 +114,8 @@ export function openLedger(purchases: readonly Purchase[], backlog: number): Led
     all,
     publishMs,
     workMs,
-    startedAt,
+    get startedAt() {
+      return startedAt
+    },
   }
 }

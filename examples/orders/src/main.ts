@@ -4,7 +4,7 @@ import { type Bus, connect, type DeadLetter, PolybusError } from 'polybus'
 import { checkout } from './checkout.ts'
 import { type Crew, openCrew } from './crew.ts'
 import { accessBroker } from './foreign.ts'
-import { GROUPS } from './groups.ts'
+import { type Group, GROUPS } from './groups.ts'
 import { type Ledger, openLedger } from './ledger.ts'
 import { HELP, type Options, readOptions } from './options.ts'
 import { findPlace } from './own-broker.ts'
@@ -15,7 +15,7 @@ import { openServices } from './services.ts'
 import { settled } from './settled.ts'
 import { openShop, orders } from './shop.ts'
 import { summarize, type Summary } from './summary.ts'
-import { type Incident, makeTrouble } from './trouble.ts'
+import { type Incident, makeTrouble, outgrow } from './trouble.ts'
 import { troubleReport } from './trouble-report.ts'
 
 interface Setting extends Options {
@@ -27,7 +27,8 @@ interface Setting extends Options {
 async function run({ url, server, say, ...options }: Setting): Promise<Summary> {
   const purchases = readPurchases().slice(0, options.orders)
   const pace = paceOn(url)
-  const ledger = openLedger(purchases, pace.backlog)
+  // Few orders don't all fit in: what is done to a run in its middle must not come after it.
+  const ledger = openLedger(purchases, Math.min(pace.backlog, Math.ceil(purchases.length / 8)))
   const world = openServices(ledger.served)
   const side = accessBroker(url)
   const incidents: Incident[] = []
@@ -46,6 +47,7 @@ async function run({ url, server, say, ...options }: Setting): Promise<Summary> 
     const where = options.processes > 0 ? ` in ${options.processes} processes` : ''
     say(`${count(purchases.length)} orders, six groups${where}, over ${url.slice(0, url.indexOf(':'))}`)
 
+    if (options.restarts > 0) await outgrow(server)
     const clearBar = progressBar(ledger)
     const failed = new AbortController()
     const trouble = makeTrouble(options, { broker: server, crew }, ledger, (one) => incidents.push(one), failed.signal)
@@ -84,7 +86,7 @@ async function run({ url, server, say, ...options }: Setting): Promise<Summary> 
 
 /** A broker that keeps messages may have those of an earlier run. */
 async function clear(bus: Bus, say: Setting['say']): Promise<void> {
-  for (const group of GROUPS) {
+  const clearOne = async (group: Group): Promise<void> => {
     const { backlog, inFlight } = await bus.stats(orders, group)
     const left = (backlog ?? 0) + (inFlight ?? 0)
     if (left > 0)
@@ -94,18 +96,19 @@ async function clear(bus: Bus, say: Setting['say']): Promise<void> {
     const { done } = await bus.deadLetters(orders, group).discard({})
     if (done > 0) say(`Discarded ${count(done)} dead letters that an earlier run left to ${group}.`)
   }
+  await Promise.all(GROUPS.map(clearOne))
 }
 
 /** Every group's, into the ledger. Returns how many there are. */
 async function lookAtDeadLetters(bus: Bus, ledger: Ledger): Promise<number> {
-  let total = 0
-  for (const group of GROUPS) {
+  const lookAtOne = async (group: Group): Promise<number> => {
     const letters: DeadLetter<Purchase>[] = []
     for await (const letter of bus.deadLetters(orders, group).list()) letters.push(letter)
     ledger.of(group).found(letters)
-    total += letters.length
+    return letters.length
   }
-  return total
+  const counts = await Promise.all(GROUPS.map(lookAtOne))
+  return counts.reduce((sum, each) => sum + each, 0)
 }
 
 async function main(): Promise<number> {

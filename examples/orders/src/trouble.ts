@@ -21,8 +21,12 @@ export interface Victims {
 }
 
 const POLL_MS = 20
-/** A RabbitMQ node that is killed can lose a queue that is younger than about a second. */
 const YOUNG_MS = 2000
+
+/** A RabbitMQ node that is killed can lose a queue that is younger than about a second. Waits until none is. */
+export async function outgrow(broker: RunningBroker | undefined): Promise<void> {
+  if (broker?.name === 'rabbitmq') await sleep(YOUNG_MS)
+}
 
 /**
  * Kills the broker and starts it again, and kills processes, by turns and evenly spread. Resolves after the last one.
@@ -37,12 +41,9 @@ export async function makeTrouble(
   signal: AbortSignal,
 ): Promise<void> {
   const steps = byTurns(trouble)
-  const startedAt = performance.now()
   for (const [index, kind] of steps.entries()) {
     const due = (index + 1) / (steps.length + 1)
     while (ledger.checkedOut() < due) await sleep(POLL_MS, undefined, { signal })
-    if (kind === 'restart' && broker?.name === 'rabbitmq')
-      await sleep(Math.max(0, startedAt + YOUNG_MS - performance.now()), undefined, { signal })
     const atPercent = Math.round(ledger.checkedOut() * 100)
     if (kind === 'kill' && crew) tell({ kind, atPercent, process: await crew.kill() })
     if (kind === 'restart' && broker) {

@@ -1,32 +1,5 @@
-import { connect } from 'node:net'
-import { describeBroker } from '@polybus/brokers'
 import { expect, test } from 'vitest'
-import { firstByDate, lastLine, start } from './support.ts'
-
-/** What `--json` must say of the first orders, on any broker. */
-function expectedOf(orders: number) {
-  const expected = firstByDate(orders)
-  const repeated = expected.filter(({ number }) => number % 100 === 7).length
-  const declined = expected.filter(({ number }) => number % 1000 === 400).length
-  expect([repeated, declined].every((count) => count > 0)).toBe(true)
-  return {
-    orders,
-    charged_cents: expected.reduce((sum, { cents }) => sum + cents, 0),
-    duplicates_absorbed: repeated,
-    dead_letters: 6 * 3 + declined,
-    replayed: declined,
-    order_violations: 0,
-    lost: 0,
-    repeated_effects: 0,
-    ok: true,
-  }
-}
-
-const answers = (port: number) =>
-  new Promise<boolean>((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port }, () => resolve(true))
-    socket.on('error', () => resolve(false)).on('connect', () => socket.destroy())
-  })
+import { expectedOf, lastLine, start } from './support.ts'
 
 test(
   'memory: 2,000 orders are charged to the cent, each once and in order, and none is lost',
@@ -38,47 +11,6 @@ test(
     expect(code).toBe(0)
   },
 )
-
-/** One line a broker: its service, the scheme of its URLs, and how many orders are enough; ElasticMQ is slow. */
-const SERVERS = [
-  { name: 'redis', scheme: 'redis', orders: 2000 },
-  { name: 'rabbitmq', scheme: 'amqp', orders: 2000 },
-  { name: 'kafka', scheme: 'kafka', orders: 2000 },
-  { name: 'sqs', scheme: 'sqs', orders: 600 },
-] as const
-
-for (const { name, scheme, orders } of SERVERS)
-  await describeBroker(
-    name,
-    (broker) => {
-      test(
-        `${name}: the first ${orders} of these orders have the same sum, a second time on one server too`,
-        { timeout: 240_000 },
-        async () => {
-          for (let run = 1; run <= 2; run++) {
-            const { code, out } = await start('--orders', String(orders), '--json', '--broker', broker().url)
-            expect(lastLine(out)).toMatchObject(expectedOf(orders))
-            expect(code).toBe(0)
-          }
-        },
-      )
-
-      test(
-        `${name}: without a host a server is brought up, named, and gone at the end`,
-        { timeout: 120_000 },
-        async () => {
-          const { code, out } = await start('--orders', '300', '--broker', `${scheme}:`)
-          const [, url] = /^Brought up \w+ for this run: (\S+)/m.exec(out)!
-          expect(url).toMatch(new RegExp(`^${scheme}://`))
-          expect(out).toMatch(/^charge /m)
-          expect(out.match(/^ok /gm)).toHaveLength(4)
-          expect(code).toBe(0)
-          expect(await answers(Number(new URL(url!).port))).toBe(false)
-        },
-      )
-    },
-    { instance: 'orders' },
-  )
 
 test(
   'memory: the report has a row for every group, the declined charges, and what held',

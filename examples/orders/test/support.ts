@@ -34,3 +34,22 @@ export function firstByDate(count: number) {
   expect(lines.reduce((sum, { cents }) => sum + cents, 0)).toBe(250_031_563)
   return lines.toSorted((a, b) => a.date.localeCompare(b.date) || a.number - b.number).slice(0, count)
 }
+
+/** What `--json` must say of the first orders, on any broker. */
+export function expectedOf(orders: number): object {
+  const expected = firstByDate(orders)
+  const repeated = expected.filter(({ number }) => number % 100 === 7).length
+  const declined = expected.filter(({ number }) => number % 1000 === 400).length
+  expect([repeated, declined].every((count) => count > 0)).toBe(true)
+  return {
+    orders,
+    charged_cents: expected.reduce((sum, { cents }) => sum + cents, 0),
+    duplicates_absorbed: repeated,
+    dead_letters: 6 * 3 + declined,
+    replayed: declined,
+    order_violations: 0,
+    lost: 0,
+    repeated_effects: 0,
+    ok: true,
+  }
+}
