@@ -90,7 +90,8 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
         const cause = asPolybusError(error, 'FEED_BROKEN')
         feedError = cause
         if (isFinal(cause, feeds > 0)) return markFailed(cause)
-        log('warn', 'the subscription broke and is made anew', cause)
+        // What trying again alone does not mend needs a person.
+        log(cause.retryable ? 'warn' : 'error', 'the subscription broke and is made anew', cause)
         event('reconnect', cause)
         link.broken(cause, generation)
         await sleep(clock, retryDelayMs(failures), stopping)
