@@ -38,8 +38,6 @@ export interface KafkaRecord extends TopicPartition {
   readonly headers: RecordHeaders
   /** Of key, value and headers. */
   readonly bytes: number
-  /** As the client gave it. */
-  readonly raw: unknown
 }
 
 /** Of one partition, in order; offsets have gaps. */
@@ -127,7 +125,6 @@ export interface PartitionInfo {
   /** Null while there is none. */
   readonly leader: number | null
   readonly replicas: readonly number[]
-  readonly inSync: readonly number[]
 }
 export interface NewTopic {
   readonly topic: string
@@ -139,8 +136,6 @@ export interface NewTopic {
 export interface ConfigEntry {
   readonly name: string
   readonly value: string | null
-  /** Neither the topic nor an operator set it. */
-  readonly isDefault: boolean
 }
 export interface Range {
   readonly partition: number
@@ -149,25 +144,16 @@ export interface Range {
   /** Of the next record to come. */
   readonly end: bigint
 }
-export interface GroupInfo {
-  /** Kafka's word: Empty, Stable, PreparingRebalance, CompletingRebalance, Dead (also for a group that there is not). */
-  readonly state: string
-  readonly members: readonly { readonly id: string; readonly clientId: string; readonly host: string }[]
-}
 
 export interface Admin {
-  brokers(call: Call): Promise<readonly { readonly node: number; readonly host: string; readonly port: number }[]>
+  /** Their numbers. */
+  brokers(call: Call): Promise<readonly number[]>
   /** Of those that exist, by name; never creates one. Fresh, not from a cache. */
   topics(names: readonly string[], call: Call): Promise<ReadonlyMap<string, TopicInfo>>
   /** Resolves when all have leaders. One that exists already is no error. */
   createTopics(topics: readonly NewTopic[], call: Call): Promise<void>
-  /** `count`: how many there are then. Resolves when all have leaders. */
-  createPartitions(topic: string, count: number, call: Call): Promise<void>
-  deleteTopics(names: readonly string[], call: Call): Promise<void>
   topicConfig(topic: string, call: Call): Promise<readonly ConfigEntry[]>
   brokerConfig(node: number, call: Call): Promise<readonly ConfigEntry[]>
-  /** Changes these alone. */
-  alterTopicConfig(topic: string, config: Readonly<Record<string, string>>, call: Call): Promise<void>
   offsets(topic: string, call: Call): Promise<readonly Range[]>
   /** Of the first record that is not older, or the end. Milliseconds since 1970. */
   offsetsAt(topic: string, time: number, call: Call): Promise<readonly Position[]>
@@ -177,9 +163,8 @@ export interface Admin {
   commitFor(group: string, positions: readonly Position[], call: Call): Promise<void>
   /** Everything before these offsets goes. */
   deleteRecords(positions: readonly Position[], call: Call): Promise<void>
-  /** One that there is not is no error. */
-  deleteGroups(groups: readonly string[], call: Call): Promise<void>
-  describeGroup(group: string, call: Call): Promise<GroupInfo>
+  /** How many members a group has; one that there is not has none. */
+  members(group: string, call: Call): Promise<number>
 }
 
 /** What a member owns, from one rebalance to the next. */

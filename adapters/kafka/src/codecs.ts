@@ -1,7 +1,9 @@
 // How batches are compressed, in the forms that Kafka's Java client writes. gzip and zstd come with Node; snappy and lz4 are
-// packages that are loaded when the first such batch comes.
+// packages that are loaded when the first such batch comes. kafkajs has a table of codecs too, one for the whole program: nothing
+// is read from it or put there.
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
+import { PolybusError } from '@polybus/core'
 import type { KafkaCompression } from './options.ts'
 
 export interface Codec {
@@ -16,27 +18,42 @@ export const compressionOf = (name: KafkaCompression): number => NUMBERS.indexOf
 /** What a batch may become: brokers take batches of 1 MiB unless told otherwise. */
 const MAX_BYTES = 2 ** 29
 
-/** `module`: from there it is loaded, by its name. */
-type Load = (name: string) => Promise<unknown>
-const importPackage: Load = (name) => import(name)
-
-export class CodecMissing extends Error {
-  override readonly name = 'CodecMissing'
-}
-
 /** The codec of a number; undefined where there is none. Packages are loaded at its first use. */
-export function codecOf(number: number, load: Load = importPackage): Codec | undefined {
+export function codecOf(number: number): Codec | undefined {
   switch (NUMBERS[number]) {
     case 'gzip':
-      return ofZlib(zlib.gzip, zlib.gunzip)
+      return told('gzip', ofZlib(zlib.gzip, zlib.gunzip))
     case 'zstd':
-      return ofZlib(zlib.zstdCompress, zlib.zstdDecompress)
+      return told('zstd', ofZlib(zlib.zstdCompress, zlib.zstdDecompress))
     case 'snappy':
-      return snappy(() => get<Snappy>('snappy', 'snappy', ['compress', 'uncompress'], load))
+      return told(
+        'snappy',
+        snappy(() => get<Snappy>('snappy', 'snappy', ['compress', 'uncompress'])),
+      )
     case 'lz4':
-      return lz4(() => get<Lz4>('lz4-napi', 'lz4', ['compressFrame', 'decompressFrame'], load))
+      return told(
+        'lz4',
+        lz4(() => get<Lz4>('lz4-napi', 'lz4', ['compressFrame', 'decompressFrame'])),
+      )
     default:
       return undefined
+  }
+}
+
+/** @throws {PolybusError} `UNSUPPORTED` where the package of what is to be sent is not installed. */
+export async function checkCompression(name: KafkaCompression): Promise<void> {
+  await codecOf(compressionOf(name))?.compress(Buffer.from('polybus'))
+}
+
+/** Trying again would bring nothing else. */
+function told(name: KafkaCompression, { compress, decompress }: Codec): Codec {
+  const fail = (text: string) => (error: unknown) => {
+    if (PolybusError.is(error)) throw error
+    throw new PolybusError('BROKER_REFUSED', `${text} (${name}): ${String(error)}`, { cause: error, sent: 'no' })
+  }
+  return {
+    compress: (bytes) => compress(bytes).catch(fail('A batch cannot be compressed')),
+    decompress: (bytes) => decompress(bytes).catch(fail('A batch that Kafka holds cannot be read')),
   }
 }
 
@@ -63,20 +80,26 @@ interface Lz4 {
   decompressFrame(bytes: Buffer): Promise<Buffer>
 }
 
-async function get<T>(name: string, codec: string, functions: readonly (keyof T & string)[], load: Load): Promise<T> {
+async function get<T>(name: string, codec: string, functions: readonly (keyof T & string)[]): Promise<T> {
   let module: Readonly<Record<string, unknown>>
   try {
-    module = (await load(name)) as typeof module
+    module = (await import(name)) as typeof module
   } catch (error) {
-    throw new CodecMissing(
+    throw new PolybusError(
+      'UNSUPPORTED',
       `A batch is compressed with ${codec}, which needs the package ${name}. Run: npm install ${name}`,
-      { cause: error },
+      { cause: error, sent: 'no' },
     )
   }
   const found = [module, module['default']].find(
     (each) => typeof each === 'object' && each !== null && functions.every((one) => one in each),
   )
-  if (!found) throw new CodecMissing(`The package ${name} has no ${functions.join(' and ')}. Install a newer one.`)
+  if (!found)
+    throw new PolybusError(
+      'UNSUPPORTED',
+      `The package ${name} has no ${functions.join(' and ')}. Install a newer one: npm install ${name}`,
+      { sent: 'no' },
+    )
   return found as T
 }
 

@@ -26,9 +26,6 @@ export const missing = (what: string, mayCreate: boolean, sent: Sent = 'no'): Po
 export const conflict = (text: string, cause?: unknown): PolybusError =>
   new PolybusError('TOPOLOGY_CONFLICT', text, { cause, sent: 'no' })
 
-export const uncertain = (text: string, cause?: unknown): PolybusError =>
-  new PolybusError('PUBLISH_UNCERTAIN', text, { cause, sent: 'unknown' })
-
 interface Row {
   /** Kafka's own name for it. */
   readonly name: string
@@ -90,7 +87,7 @@ const PROTOCOL: ReadonlyMap<number, Row> = new Map<number, Row>([
   [32, refused('INVALID_TIMESTAMP', 'the timestamp is outside what the topic allows.')],
   [33, { name: 'UNSUPPORTED_SASL_MECHANISM', code: 'AUTHENTICATION_FAILED', text: 'the broker does not offer this SASL mechanism. Try another: kafka().client.sasl, or sasl= in the URL.' }], // prettier-ignore
   [34, { name: 'ILLEGAL_SASL_STATE', code: 'AUTHENTICATION_FAILED', text: 'the broker expected something else of SASL.' }], // prettier-ignore
-  [35, { name: 'UNSUPPORTED_VERSION', code: 'UNSUPPORTED', text: 'the broker does not know this version of a request. @polybus/kafka needs Kafka 2.1 or newer.' }], // prettier-ignore
+  [35, { name: 'UNSUPPORTED_VERSION', code: 'UNSUPPORTED', text: 'the broker does not know this version of a request. @polybus/kafka needs Kafka 2.4 or newer.' }], // prettier-ignore
   [36, { name: 'TOPIC_ALREADY_EXISTS', code: 'TOPOLOGY_CONFLICT', text: 'the topic exists already.' }],
   [37, { name: 'INVALID_PARTITIONS', code: 'INVALID_OPTION', text: 'the number of partitions is not possible.' }],
   [38, { name: 'INVALID_REPLICATION_FACTOR', code: 'INVALID_OPTION', text: 'the replication factor is larger than the number of brokers.' }], // prettier-ignore

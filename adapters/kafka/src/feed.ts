@@ -8,6 +8,7 @@ import { bytesOf, type Output } from './outputs.ts'
 import { createOwnership } from './ownership.ts'
 import type { Session } from './session.ts'
 import { createSettle } from './settle.ts'
+import { within } from './wait.ts'
 
 export interface KafkaFeed extends Feed {
   readonly group: string
@@ -189,6 +190,7 @@ export async function createFeed(
   }
 
   const commitAgain = (): void => {
+    if (closing) return
     timer = clock.timer(settings.commitMs, () => {
       const work = ownership.phase !== 'joining' ? commits.flush() : Promise.resolve()
       work.catch(commitFailed).finally(commitAgain)
@@ -204,17 +206,8 @@ export async function createFeed(
     wake()
     draining = true
     if (ownership.phase !== 'joining' && !broken)
-      await new Promise<void>((resolve) => {
-        const limit = clock.timer(CLOSE_MS, resolve)
-        commits
-          .flush()
-          // Then what was finished last is delivered again.
-          .catch(() => undefined)
-          .finally(() => {
-            limit.cancel()
-            resolve()
-          })
-      })
+      // Without it what was finished last is delivered again.
+      await within(clock, CLOSE_MS, undefined, commits.flush()).catch(() => undefined)
     broken ??= feedBroken('The feed is closed.')
     ownership.end()
     for (const lane of lanes.values()) {

@@ -29,7 +29,11 @@ export async function readHazards(session: Session, spec: ChannelSpec, call: Cal
     ),
     admin.brokers(call),
   ])
-  const facts = { layout, topics, broker: broker && (await readBrokerConfig(session, broker.node, call)) }
+  const facts = {
+    layout,
+    topics,
+    broker: broker === undefined ? undefined : await readBrokerConfig(session, broker, call),
+  }
   const accepted = session.settings.acceptedHazards
   return hazardsOf(facts).filter(({ kind }) => !accepted.includes(kind))
 }

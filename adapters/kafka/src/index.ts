@@ -1,4 +1,5 @@
 export { kafka, type KafkaAdapter } from './adapter.ts'
+export { kafkaRecord, type KafkaRecordPlace } from './record.ts'
 export type {
   Envelope,
   ForeignMessage,

@@ -59,8 +59,6 @@ const AHEAD_BYTES = 16 * 2 ** 20
 const LEAST_COUNT = 100
 const LEAST_BYTES = 256 * 2 ** 10
 
-export const placeOf = ({ topic, partition }: TopicPartition): string => `${topic}/${partition}`
-
 export function createLane(
   { topic, partition }: TopicPartition,
   delayMs: number,

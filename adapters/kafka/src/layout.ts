@@ -5,7 +5,6 @@ import type { KafkaChannelOptions, Settings } from './options.ts'
 
 export interface Layout {
   readonly channel: string
-  readonly keyed: boolean
   /** Declared ones. */
   readonly groups: readonly string[]
   /** To create. What is there counts: ask the broker. */
@@ -47,7 +46,7 @@ export const DEFAULT_MAX_BYTES: number = 1_048_588
 const INHERITED = ['min.insync.replicas', 'unclean.leader.election.enable']
 
 export function layoutOf(settings: Settings, namespace: string | undefined, spec: ChannelSpec): Layout {
-  const { name: channel, keyed, groups } = spec
+  const { name: channel, groups } = spec
   const options = settings.channels.get(channel) ?? {}
   const names = namesOf(namespace, channel)
   const topic = options.topic ?? names.topic
@@ -57,7 +56,6 @@ export function layoutOf(settings: Settings, namespace: string | undefined, spec
     removedOf(dead(group), `kafka().channels.${channel}.groups.${group}.deadLetter`)
   return {
     channel,
-    keyed,
     groups,
     partitions: spec.partitions ?? options.partitions ?? settings.partitions,
     replicationFactor: options.replicationFactor ?? settings.replicationFactor,

@@ -5,6 +5,7 @@ import { type Envelope, type Headers, type HeaderValue, readForeign, type WireMe
 import type { KafkaRecord, NewRecord, Position, TopicPartition } from './client.ts'
 import { bufferOf, keyBytes, keyText } from './keys.ts'
 import type { Layout } from './layout.ts'
+import { placeOf } from './names.ts'
 
 type Open = { -readonly [K in keyof WireMessage]: WireMessage[K] }
 type Shape = Pick<Layout, 'options'>
@@ -134,9 +135,9 @@ function timeOf(value: Uint8Array): number | undefined {
   return Number.isNaN(time) ? undefined : time
 }
 
-/** `<topic>/<partition>/<offset>`; also the id of a message that has none. Topics hold no slash. */
-export const positionOf = ({ topic, partition, offset }: TopicPartition & { readonly offset: bigint }): string =>
-  `${topic}/${partition}/${offset}`
+/** `<topic>/<partition>/<offset>`; also the id of a message that has none. */
+export const positionOf = (place: TopicPartition & { readonly offset: bigint }): string =>
+  `${placeOf(place)}/${place.offset}`
 
 export function parsePosition(position: string): Position | undefined {
   const match = /^([A-Za-z0-9._-]{1,249})\/(\d{1,9})\/(\d{1,19})$/.exec(position)

@@ -2,6 +2,7 @@
 // up: several people may write them at once, and of two for one letter the first in the log counts. Why: docs/decisions.
 import { randomUUID } from 'node:crypto'
 import type { Call } from '@polybus/core'
+import { chunks } from './chunks.ts'
 import type { KafkaRecord, NewRecord, Position, Range, TopicPartition } from './client.ts'
 import { missing } from './errors.ts'
 import { createOffsets, type Offsets } from './offsets.ts'
@@ -27,7 +28,7 @@ const PAGE = 1000
 /** With so many records the next ones who look would wait. */
 const MANY = 1000
 /** Well below what a topic takes by default. */
-const MAX_CHARACTERS = 256 * 1024
+const MAX_BYTES = 256 * 1024
 const TOGETHER = 5000
 /** Who takes letters off knows its own mark by it. */
 const BY = 'by'
@@ -102,9 +103,10 @@ export async function marksOf(session: Session, topic: string, call: Call): Prom
       const before = place()
       const texts = [...byPartition].flatMap(([partition, offsets]) => {
         const begin = begins.find((range) => range.partition === partition)?.begin ?? 0n
-        return offsets.ranges().flatMap((range) => (range[1] < begin ? [] : [one(partition, range)]))
+        const kept = offsets.ranges().filter((range) => range[1] >= begin)
+        return kept.map((range) => ({ text: one(partition, range), bytes: one(partition, range).length + 1 }))
       })
-      for (const text of chunks(texts)) await produce(recordOf(text), by)
+      for (const some of chunks(texts, MAX_BYTES)) await produce(recordOf(some.map(({ text }) => text).join(' ')), by)
       await session.client.admin.deleteRecords([before], by)
     },
   }
@@ -126,18 +128,4 @@ function unpack(value: Uint8Array | null): (readonly [number, OffsetRange])[] {
       const [, partition, from = '', to = ''] = FORM.exec(text) ?? []
       return partition === undefined ? [] : [[Number(partition), [BigInt(from), BigInt(to)]] as const]
     })
-}
-
-function chunks(texts: readonly string[]): string[] {
-  const found: string[] = []
-  let chunk = ''
-  for (const text of texts) {
-    if (chunk.length + text.length > MAX_CHARACTERS) {
-      found.push(chunk)
-      chunk = ''
-    }
-    chunk += chunk === '' ? text : ` ${text}`
-  }
-  if (chunk !== '') found.push(chunk)
-  return found
 }

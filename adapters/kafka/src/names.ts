@@ -1,6 +1,7 @@
 // Native names. Channels, groups and namespaces hold no '.', so nothing collides but by Kafka's own rule: it takes '.' and '_'
 // for the same in topics.
 import { invalid } from '@polybus/core'
+import type { TopicPartition } from './client.ts'
 
 export interface Names {
   readonly topic: string
@@ -19,6 +20,9 @@ export function namesOf(namespace: string | undefined, channel: string): Names {
     dead: (group) => `${base}.${group}.dlq`,
   }
 }
+
+/** Topics hold no slash. */
+export const placeOf = ({ topic, partition }: TopicPartition): string => `${topic}/${partition}`
 
 const short = (ms: number): string => (ms % 60_000 === 0 ? `${ms / 60_000}m` : `${ms / 1000}s`)
 

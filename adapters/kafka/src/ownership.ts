@@ -3,14 +3,16 @@ import { type Call, LADDER_MS, PolybusError, type Source } from '@polybus/core'
 import type { Assignment, Member, MemberEvents, Position, TopicPartition } from './client.ts'
 import { type Commits, createCommits, type Owned } from './commits.ts'
 import { feedBroken } from './errors.ts'
-import { createLane, type Lane, type Passed, placeOf, regulate, type Token, type Transaction } from './lane.ts'
+import { createLane, type Lane, type Passed, regulate, type Token, type Transaction } from './lane.ts'
 import type { Layout } from './layout.ts'
 import { createLedger, type Entry } from './ledger.ts'
+import { placeOf } from './names.ts'
 import { bytesOf } from './outputs.ts'
 import type { OffsetRange } from './ranges.ts'
 import type { Session } from './session.ts'
 import { elsewhere, startsOf } from './start.ts'
 import { createTransactions } from './transactions.ts'
+import { within } from './wait.ts'
 
 /** `revoking`: nothing is handed out, and what is settled is still committed. `joining`: nothing is committed either. */
 export type Phase = 'steady' | 'revoking' | 'joining'
@@ -115,7 +117,9 @@ export function createOwnership(options: OwnershipOptions): Ownership {
       phase = 'revoking'
       // What is on its way to core has to be there, or it would not be given back.
       await clock.turn()
-      await within(settings.handoverMs, source.onRevoke([...lanes.values()].flatMap(({ held }) => [...held])))
+      const held = [...lanes.values()].flatMap((lane) => [...lane.held])
+      // What core still holds after it stays out like after a hand-over that takes too long.
+      await within(clock, settings.handoverMs, undefined, source.onRevoke(held)).catch(() => undefined)
       await commits.flush().catch(() => undefined)
       if (mine !== round) return
       phase = 'joining'
@@ -194,17 +198,6 @@ export function createOwnership(options: OwnershipOptions): Ownership {
     }
     await commits.flush()
   }
-  const within = (ms: number, work: Promise<void>): Promise<void> =>
-    new Promise((resolve) => {
-      const timer = clock.timer(ms, resolve)
-      work
-        // Core does not reject; if it does, what it holds stays out like after a hand-over that takes too long.
-        .catch(() => undefined)
-        .finally(() => {
-          timer.cancel()
-          resolve()
-        })
-    })
 
   return {
     events,

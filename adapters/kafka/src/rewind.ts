@@ -28,8 +28,7 @@ export async function rewind(
   const { admin } = session.client
   const id = layout.group(group)
   const positions = await targetsOf(session, layout, to, call)
-  const { members } = await admin.describeGroup(id, call)
-  if (members.length === 0) {
+  if ((await admin.members(id, call)) === 0) {
     // Without metadata: what it says of finished messages is not true any more.
     await admin.commitFor(id, positions, call)
     return

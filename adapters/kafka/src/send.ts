@@ -9,10 +9,12 @@ import {
   type Receipt,
   type Result,
 } from '@polybus/core'
+import { chunks } from './chunks.ts'
 import type { NewRecord, Producer, TopicPartition } from './client.ts'
 import { kafkaError, kafkaName, missing, notAttempted } from './errors.ts'
 import type { Layout } from './layout.ts'
 import { positionOf, sizeOf, toNative } from './mapping.ts'
+import { placeOf } from './names.ts'
 import { partitionOf, type RoundRobin } from './partitioner.ts'
 import type { Session } from './session.ts'
 
@@ -25,7 +27,7 @@ type Written = Result<bigint | undefined>
 /** Well below the 1 MiB that a batch may have by default, and enough to cost nothing. */
 export const BATCH_BYTES: number = 512 * 1024
 /** Of each partition at once. */
-const BATCH_RECORDS = 5000
+export const BATCH_RECORDS = 5000
 /** What one record of a batch may be refused for. */
 const BY_CONTENT = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'INVALID_TIMESTAMP'])
 
@@ -141,7 +143,7 @@ async function write(
   const lines = new Map<string, Entry[]>()
   for (let index = 0; index < wanted.length; index++)
     for (const entry of entries.get(index) ?? []) {
-      const place = `${entry.topic}/${entry.partition}`
+      const place = placeOf(entry)
       const line = lines.get(place)
       if (line) line.push(entry)
       else lines.set(place, [entry])
@@ -219,20 +221,5 @@ async function writeLine(
     const half = Math.ceil(free.length / 2)
     return (await put(free.slice(0, half))) && put(free.slice(half))
   }
-  for (const some of chunks(line, limit)) if (!(await put(some))) return
-}
-
-export function* chunks(line: readonly Entry[], limit: number): Generator<readonly Entry[]> {
-  let some: Entry[] = []
-  let bytes = 0
-  for (const entry of line) {
-    if (some.length > 0 && (bytes + entry.bytes > limit || some.length >= BATCH_RECORDS)) {
-      yield some
-      some = []
-      bytes = 0
-    }
-    some.push(entry)
-    bytes += entry.bytes
-  }
-  if (some.length > 0) yield some
+  for (const some of chunks(line, limit, BATCH_RECORDS)) if (!(await put(some))) return
 }

@@ -49,7 +49,7 @@ export function createSession(options: SessionOptions): Session {
   const life = new AbortController()
   const publishes = client.producer()
   const moves = client.producer()
-  const layouts = new Map<ChannelSpec, Layout>()
+  const layouts = new WeakMap<ChannelSpec, Layout>()
   const count = async (topic: string): Promise<number> => {
     const found = (await client.admin.topics([topic], { signal: life.signal })).get(topic)
     if (!found) throw missing(`topic '${topic}'`, mayCreate)

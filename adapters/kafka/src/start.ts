@@ -3,7 +3,7 @@ import { type Call, PolybusError, type Source } from '@polybus/core'
 import type { Position, Range, TopicPartition } from './client.ts'
 import { feedBroken } from './errors.ts'
 import type { Layout } from './layout.ts'
-import { placeOf } from './lane.ts'
+import { placeOf } from './names.ts'
 import { type OffsetRange, unpackRanges } from './ranges.ts'
 import type { Session } from './session.ts'
 

@@ -1,7 +1,7 @@
 import { type Call, LADDER_MS, PolybusError, type Stats } from '@polybus/core'
 import type { Range, TopicPartition } from './client.ts'
 import type { LocalLane } from './feed.ts'
-import { placeOf } from './lane.ts'
+import { placeOf } from './names.ts'
 import type { Layout } from './layout.ts'
 import { marksOf } from './marks.ts'
 import { readFrom } from './reading.ts'

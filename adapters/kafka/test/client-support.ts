@@ -4,7 +4,7 @@ import { connect as connectTcp } from 'node:net'
 import type { RunningBroker } from '@polybus/brokers'
 import { systemClock } from '@polybus/core'
 import { type FaultProxy, faultProxy } from '@polybus/testkit'
-import type { ISocketFactory } from 'kafkajs'
+import type { ISocketFactory, Kafka } from 'kafkajs'
 import { onTestFinished } from 'vitest'
 import type { Assignment, Client, JoinOptions, Member, MemberEvents, NewRecord, Records } from '../src/client.ts'
 import { openClient } from '../src/kafkajs/index.ts'
@@ -27,7 +27,12 @@ export function client(broker: { host: string; port: number }, options: Partial<
 export async function topic(of: Client, partitions = 1, config: Record<string, string> = {}): Promise<string> {
   const name = `t-${randomUUID().slice(0, 12)}`
   await of.admin.createTopics([{ topic: name, partitions, replicationFactor: undefined, config }], call)
-  onTestFinished(() => of.admin.deleteTopics([name], call))
+  onTestFinished(async () => {
+    const admin = (of.native as Kafka).admin()
+    await admin.connect()
+    await admin.deleteTopics({ topics: [name] })
+    await admin.disconnect()
+  })
   return name
 }
 

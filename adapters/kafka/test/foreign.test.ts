@@ -4,6 +4,7 @@ import { channel, consumer, createBus, fixed, trust } from '@polybus/core'
 import kafkajs, { type Producer } from 'kafkajs'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { bench, call, create, send, spec, subscribe, until, wire } from './support.ts'
+import { kafkaRecord } from '../src/index.ts'
 import { makeTopics } from './plain.ts'
 
 vi.setConfig({ testTimeout: 45_000 })
@@ -25,10 +26,12 @@ await describeBroker(
       const orders = channel('orders', { schema: trust<{ n: number }>(), groups: ['work'] })
       const bus = await createBus(open(), { namespace, logger: false })
       const seen: { id: string; attempt: number; n: number; trace: string | undefined }[] = []
+      const records: unknown[] = []
       await bus.start(
         consumer(orders, 'work', {
           retry: { attempts: 2, backoff: fixed('10ms'), wait: 'released' },
           handler: (value, { message, attempt }) => {
+            records.push(kafkaRecord(message))
             seen.push({ id: message.id, attempt, n: value.n, trace: message.headers['trace'] })
             throw new Error('no')
           },
@@ -44,6 +47,8 @@ await describeBroker(
       const id = `${topic}/${partition}/${baseOffset}`
       await until(() => seen.length === 2, 'both attempts', 20_000)
       expect(seen).toEqual([1, 2].map((attempt) => ({ id, attempt, n: 7, trace: 'abc' })))
+      const record = { topic, partition, offset: BigInt(baseOffset ?? -1) }
+      expect(records).toEqual([record, record])
       const dead = `${topic}.work.dlq`
       const tool = await admin()
       await until(async () => (await tool.fetchTopicOffsets(dead))[0]?.high === '1', 'the dead letter')

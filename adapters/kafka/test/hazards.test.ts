@@ -18,15 +18,14 @@ const kinds = (of: {
   readonly broker?: Config
 }): string[] => {
   const { orders = {}, replicas = 3, topics = {}, broker } = of
-  const entries = (config: Config) =>
-    new Map(Object.entries(config).map(([name, value]) => [name, { name, value, isDefault: false }]))
+  const entries = (config: Config) => new Map(Object.entries(config).map(([name, value]) => [name, { name, value }]))
   const all = { [BASE]: {}, [`${BASE}.work.retry.1s`]: {}, [`${BASE}.work.dlq`]: { 'retention.ms': '-1' }, ...topics }
   const facts: Facts = {
     layout: layoutOf(checkOptions({ channels: { orders } }), 'shop', spec('orders')),
     topics: Object.entries(all).map(([topic, config]) => ({
       info: {
         topic,
-        partitions: [{ partition: 0, leader: 1, replicas: Array.from({ length: replicas }, (_, n) => n), inSync: [0] }],
+        partitions: [{ partition: 0, leader: 1, replicas: Array.from({ length: replicas }, (_, n) => n) }],
       },
       config: entries({ 'min.insync.replicas': '2', ...config }),
     })),

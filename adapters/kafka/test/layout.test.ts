@@ -84,7 +84,7 @@ test('kafka: copies are kept longer than messages, and are as safe and a little 
 })
 
 test('kafka: settings that differ are told one by one, and only those', () => {
-  const entry = (name: string, value: string) => [name, { name, value, isDefault: false }] as const
+  const entry = (name: string, value: string) => [name, { name, value }] as const
   const has = new Map([
     entry('retention.ms', '604800000'),
     entry('cleanup.policy', 'delete,compact'),

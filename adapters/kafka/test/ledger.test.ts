@@ -13,7 +13,6 @@ const record = (offset: number | bigint): KafkaRecord => ({
   value: Buffer.alloc(100),
   headers: [],
   bytes: 100,
-  raw: undefined,
 })
 const add = (ledger: Ledger, ...offsets: readonly (number | bigint)[]): void =>
   ledger.add(offsets.map(record), BigInt(offsets.at(-1) ?? -1))

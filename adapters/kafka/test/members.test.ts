@@ -1,11 +1,11 @@
 // Sessions and rebalances: who runs what, and who commits what.
 import { describeBroker } from '@polybus/brokers'
-import { channel, consumer, createBus, type Delivery, PolybusError, sleep, trust } from '@polybus/core'
+import { channel, type Clock, consumer, createBus, type Delivery, PolybusError, sleep, trust } from '@polybus/core'
 import { type FaultProxy, faultProxy } from '@polybus/testkit'
 import { connect as connectTcp } from 'node:net'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { KafkaAdapter, KafkaOptions } from '../src/index.ts'
-import { bench, clock, committed, create, type Member, send, SESSION_MS, spec, subscribe, until, wire } from './support.ts' // prettier-ignore
+import { bench, call, clock, committed, create, type Member, send, SESSION_MS, spec, subscribe, until, wire } from './support.ts' // prettier-ignore
 
 vi.setConfig({ testTimeout: 60_000 })
 
@@ -47,6 +47,38 @@ await describeBroker(
             ),
         },
       }) as KafkaAdapter
+
+    test('kafka: a feed that is closed while a commit is on its way commits no more', async () => {
+      const COMMIT_MS = 37
+      let meanwhile: { settle(): void; close(): void } | undefined
+      let commits = 0
+      const watching: Clock = {
+        ...clock,
+        timer: (delayMs, run) =>
+          clock.timer(delayMs, () => {
+            const now = delayMs === COMMIT_MS ? meanwhile : undefined
+            if (delayMs === COMMIT_MS) commits++
+            now?.settle()
+            run()
+            now?.close()
+          }),
+      }
+      const adapter = await bench(broker()).connect({ clock: watching, commitMs: COMMIT_MS })
+      const orders = spec('orders', { partitions: 1, groups: ['work'] })
+      await create(adapter, orders)
+      await send(adapter, orders, wire())
+      const { feed, take } = await subscribe(adapter, orders)
+      const taken = await take(1)
+      await new Promise((resolve, reject) => {
+        meanwhile = {
+          settle: () => void feed.settle(acks(taken), call).catch(reject),
+          close: () => void feed.close().then(resolve, reject),
+        }
+      })
+      const before = commits
+      await sleep(clock, 10 * COMMIT_MS)
+      expect(commits).toBe(before)
+    })
 
     test('kafka: a handler that takes four sessions runs once, and nothing is rebalanced', async () => {
       const { open, namespace } = bench(broker())

@@ -27,7 +27,6 @@ const record = (partition: number, offset: number): KafkaRecord => ({
   value: null,
   headers: [],
   bytes: 10,
-  raw: undefined,
 })
 
 describe('kafka: ownership of partitions', () => {

@@ -1,4 +1,5 @@
 // What a broker refuses, and what can only be a wrong setting: an error that says what to do, within 10 s.
+import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import { describeBroker, kafkaUsers } from '@polybus/brokers'
 import { PolybusError } from '@polybus/core'
@@ -177,6 +178,25 @@ await describeBroker('kafka', (broker) => {
     ])
     const positions = results.flatMap((result) => (result.ok ? [result.value.position] : []))
     expect(positions).toEqual(positions.map((_, n) => `${at.namespace}.small/0/${n}`))
+  })
+
+  test.each([
+    ['as brokers have it', undefined],
+    ['of the channel', '5000'],
+  ])('kafka: the largest message of the limit %s is taken', async (_, limit) => {
+    const { connect } = bench(broker())
+    const config = limit === undefined ? {} : { 'max.message.bytes': limit }
+    const adapter = await connect({ channels: { large: { config } } })
+    const large = spec('large', { keyed: true })
+    await create(adapter, large)
+    const { maxBytes } = adapter.capabilities(large)
+    expect(maxBytes).toBe(limit === undefined ? 2 ** 20 : Number(limit))
+    const one = wire({ key: 'k', headers: [['trace', 'abc']], body: Buffer.alloc(0) })
+    const body = randomBytes((maxBytes ?? 0) - adapter.size(one))
+    expect(adapter.size({ ...one, body })).toBe(maxBytes)
+    await send(adapter, large, { ...one, body })
+    const [delivery] = await (await subscribe(adapter, large)).take(1)
+    expect(body.equals(delivery?.message.body ?? Buffer.alloc(0))).toBe(true)
   })
 
   test('kafka: a compacted topic takes no message without a key, and says so', async () => {

@@ -25,6 +25,13 @@ await describeBroker('kafka', (broker) => {
     return producer
   }
 
+  const through = async (is?: typeof isSend, partitions = 1) => {
+    const { proxy, socketFactory } = await behind(broker(), is)
+    const own = client(broker())
+    const producer = client(broker(), { client: { socketFactory } }).producer()
+    return { proxy, own, producer, name: await topic(own, partitions) }
+  }
+
   test('kafka: plain kafkajs confirms a message that was never written, when an answer is lost and sends overlap', async () => {
     const own = client(broker())
     const { proxy, socketFactory } = await behind(broker(), isSend)
@@ -40,10 +47,7 @@ await describeBroker('kafka', (broker) => {
   })
 
   test('kafka: ours writes each confirmed message, and once, under the same fault', async () => {
-    const { proxy, socketFactory } = await behind(broker(), isSend)
-    const own = client(broker())
-    const producer = client(broker(), { client: { socketFactory } }).producer()
-    const name = await topic(own, 2)
+    const { proxy, own, producer, name } = await through(isSend, 2)
     const sent = Array.from({ length: 40 }, (_, n) => `${n} ${MARK}`)
     for (const answers of [1, 2, 3]) {
       proxy.cutAnswers(answers)
@@ -62,10 +66,7 @@ await describeBroker('kafka', (broker) => {
   })
 
   test('kafka: what follows a send that did not settle is really written', async () => {
-    const { proxy, socketFactory } = await behind(broker())
-    const own = client(broker())
-    const producer = client(broker(), { client: { socketFactory } }).producer()
-    const name = await topic(own)
+    const { proxy, own, producer, name } = await through()
     const write = async (text: string, signal: AbortSignal): Promise<unknown> => {
       const [result] = await producer.produce([{ topic: name, partition: 0, records: [record(text)] }], { signal })
       return result?.ok ? 'written' : result?.error.sent
@@ -85,10 +86,7 @@ await describeBroker('kafka', (broker) => {
   })
 
   test('kafka: what was only waiting when its call ended is certainly not written', async () => {
-    const { proxy, socketFactory } = await behind(broker())
-    const own = client(broker())
-    const producer = client(broker(), { client: { socketFactory } }).producer()
-    const name = await topic(own)
+    const { proxy, own, producer, name } = await through()
     const one = { topic: name, partition: 0 }
     await producer.produce([{ ...one, records: [record('before')] }], call)
     proxy.pause()
@@ -103,10 +101,7 @@ await describeBroker('kafka', (broker) => {
   })
 
   test('kafka: where nobody can be reached all that waits is refused at once, as certainly not written', async () => {
-    const { proxy, socketFactory } = await behind(broker())
-    const own = client(broker())
-    const producer = client(broker(), { client: { socketFactory } }).producer()
-    const name = await topic(own)
+    const { proxy, own, producer, name } = await through()
     const one = { topic: name, partition: 0 }
     await producer.produce([{ ...one, records: [record('before')] }], call)
     proxy.down()

@@ -1,7 +1,8 @@
 // Transactional delivery: a partition's position, and what goes with it.
 import { describeBroker } from '@polybus/brokers'
-import type { Delivery, Settlement } from '@polybus/core'
+import { channel, consumer, createBus, type Delivery, type Settlement, trust } from '@polybus/core'
 import { drive, faultProxy, outgoing } from '@polybus/testkit'
+import kafkajs, { type Admin } from 'kafkajs'
 import { connect as connectTcp } from 'node:net'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { KafkaAdapter } from '../src/index.ts'
@@ -22,6 +23,14 @@ const withResult = (delivery: Delivery, by = ''): Settlement => ({
     outgoing(wire({ id: `result of ${delivery.message.id}${by}` }), { kind: 'channel', channel: results.name }),
   ],
 })
+
+async function limitOf(admin: Admin, topic: string): Promise<string | undefined> {
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configNames: ['max.message.bytes'] }],
+  })
+  return resources[0]?.configEntries[0]?.configValue
+}
 
 await describeBroker(
   'kafka',
@@ -103,6 +112,49 @@ await describeBroker(
       await member.settle(...both.map((delivery) => withResult(delivery)))
       expect(ids(await reader.take(3, 2000))).toEqual(['result of m0', 'result of m1'])
       await expect(dead.commit(call)).rejects.toMatchObject({ code: 'LEASE_LOST' })
+    })
+
+    test('kafka: what cannot be written stops its partition and is told in health, and is there once it can be', async () => {
+      const { open, admin, namespace } = bench(broker())
+      const tool = await admin()
+      const source = channel('orders', { schema: trust<{ n: number }>(), partitions: 1, groups: ['work'] })
+      const target = channel('results', { schema: trust<{ n: number; text: string }>(), partitions: 1 })
+      const bus = await createBus(open(), { namespace, logger: false })
+      onTestFinished(() => bus.close())
+      const seen: number[] = []
+      await bus.start(consumer(target, 'reader', { handler: ({ n }) => void seen.push(n) }))
+      const limit = async (bytes: string): Promise<unknown> =>
+        tool.alterConfigs({
+          validateOnly: false,
+          resources: [
+            {
+              type: kafkajs.ConfigResourceTypes.TOPIC,
+              name: `${namespace}.results`,
+              configEntries: [{ name: 'max.message.bytes', value: bytes }],
+            },
+          ],
+        })
+      await limit('2000')
+      await until(async () => (await limitOf(tool, `${namespace}.results`)) === '2000', 'the limit')
+      await bus.start(
+        consumer(source, 'work', {
+          delivery: 'transactional',
+          async handler({ n }, { publish }) {
+            await publish(target, { n, text: 'x'.repeat(n === 1 ? 5000 : 1) })
+          },
+        }),
+      )
+      for (const n of [0, 1, 2]) await bus.publish(source, { n })
+      await until(() => bus.health().reasons.some((reason) => reason.includes('MESSAGE_TOO_LARGE')), 'health to say so')
+      expect(bus.health().status).not.toBe('up')
+      const position = async (): Promise<unknown> =>
+        (await committed(tool, `${namespace}.orders`, `${namespace}.orders.work`))[0]
+      expect(await position()).toBeLessThanOrEqual(1)
+      expect(seen.filter((n) => n > 0)).toEqual([])
+      await limit('100000')
+      await until(() => seen.length === 3, 'all results', 20_000)
+      expect(seen).toEqual([0, 1, 2])
+      await until(async () => (await position()) === 3, 'the position')
     })
 
     test('kafka: what a member commits that was taken for dead is shut out, and the other one counts alone', async () => {

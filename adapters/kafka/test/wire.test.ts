@@ -109,7 +109,7 @@ await describeBroker('kafka', (broker) => {
     const { records } = await own.read({ topic: name, partition: 0, offset: 0n }, 10, call)
     const theirs = records.find(({ value }) => Buffer.from(value ?? '').toString() === 'theirs')
     expect(headers(theirs as NewRecord)).toEqual(['a=b', 'a=c', 'd=e'])
-    expect(theirs?.raw).toMatchObject({ value: Buffer.from('theirs'), headers: { d: Buffer.from('e') }, offset: '1' })
+    expect(theirs).toMatchObject({ value: Buffer.from('theirs'), offset: 1n })
   })
 
   test('kafka: a record with 20,000 headers holds nobody up', async () => {

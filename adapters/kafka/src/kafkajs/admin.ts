@@ -5,12 +5,10 @@ import type { Admin, ConfigEntry, Position, Range, TopicInfo } from '../client.t
 import { answered, kafkaError, kafkaName, missing } from '../errors.ts'
 import type { RawTopic } from './internals.ts'
 import type { Coordinated, Link } from './link.ts'
-import { persist, within } from './wait.ts'
+import { persist, within } from '../wait.ts'
 
 const TOPIC = 2
 const BROKER = 4
-/** Set on the topic itself. */
-const TOPIC_CONFIG = 1
 /** What `commitFor` gives instead of a member's: the broker takes it from nobody who is in a group. */
 const NOBODY = { memberId: '', groupGenerationId: -1 }
 const READ_COMMITTED = 1
@@ -44,17 +42,17 @@ export function createAdmin(link: Link, clock: Clock, timeoutMs: number): Admin 
     return found.partitions.map(({ partition }) => partition)
   }
   /** Until every partition has a leader, everywhere: what follows at once would be refused. */
-  const settled = async (wanted: ReadonlyMap<string, number>, call: Call): Promise<void> => {
+  const settled = async (wanted: readonly string[], call: Call): Promise<void> => {
     const end = clock.now() + timeoutMs * 3
     for (;;) {
-      const found = await topics([...wanted.keys()], call)
-      const ready = [...wanted].every(([name, count]) => {
+      const found = await topics(wanted, call)
+      const ready = wanted.every((name) => {
         const { partitions = [] } = found.get(name) ?? {}
-        return partitions.length >= Math.max(1, count) && partitions.every(({ leader }) => leader !== null)
+        return partitions.length > 0 && partitions.every(({ leader }) => leader !== null)
       })
       if (ready) return
       if (clock.now() > end || call.signal.aborted)
-        throw new PolybusError('BROKER_BUSY', `Kafka has no leaders yet for ${[...wanted.keys()].join(', ')}.`)
+        throw new PolybusError('BROKER_BUSY', `Kafka has no leaders yet for ${wanted.join(', ')}.`)
       await sleep(clock, 50, call.signal)
     }
   }
@@ -83,24 +81,15 @@ export function createAdmin(link: Link, clock: Clock, timeoutMs: number): Admin 
       )
       return found
     })
-  const configOf = (type: number, name: string, call: Call): Promise<readonly (ConfigEntry & { own: boolean })[]> =>
+  const configOf = (type: number, name: string, call: Call): Promise<readonly ConfigEntry[]> =>
     tell(call, async () => {
       const ask = type === BROKER ? Number(name) : 'any'
       const { resources } = await link.ask(ask, (broker) => broker.describeConfigs({ resources: [{ type, name }] }))
-      return (resources[0]?.configEntries ?? []).map(({ configName, configValue, isDefault, configSource }) => ({
+      return (resources[0]?.configEntries ?? []).map(({ configName, configValue }) => ({
         name: configName,
         value: configValue,
-        isDefault,
-        own: configSource === TOPIC_CONFIG,
       }))
     })
-  const reword = (error: unknown, code: 'already' | 'missing'): void => {
-    const list = (error as { errors?: unknown }).errors
-    const each = (Array.isArray(list) ? list : [error]).map((one) => kafkaError(one, 'no'))
-    const bad = each.find((one) => kafkaName(one) !== (code === 'already' ? 'TOPIC_ALREADY_EXISTS' : 'UNKNOWN_TOPIC_OR_PARTITION')) // prettier-ignore
-    if (bad) throw bad
-  }
-
   return {
     brokers: (call) => tell(call, () => link.brokers(call)),
     topics,
@@ -115,46 +104,16 @@ export function createAdmin(link: Link, clock: Clock, timeoutMs: number): Admin 
       await tell(call, () =>
         link
           .ask('controller', (broker) => broker.createTopics({ topics: wanted, timeout: timeoutMs }), timeoutMs * 2)
-          .catch((error: unknown) => reword(rawOf(error), 'already')),
+          .catch(unlessThere),
       )
       link.forget()
-      // One that was there already may have another number of partitions.
-      await settled(new Map(list.map(({ topic }) => [topic, 1])), call)
-    },
-    async createPartitions(topic, count, call) {
-      await tell(call, () =>
-        link.ask('controller', (broker) =>
-          broker.createPartitions({ topicPartitions: [{ topic, count }], timeout: timeoutMs }),
-        ),
+      await settled(
+        list.map(({ topic }) => topic),
+        call,
       )
-      link.forget()
-      await settled(new Map([[topic, count]]), call)
-    },
-    async deleteTopics(names, call) {
-      for (const name of names)
-        await tell(call, () =>
-          link
-            .ask('controller', (broker) => broker.deleteTopics({ topics: [name], timeout: timeoutMs }))
-            .then(
-              () => undefined,
-              (error: unknown) => reword(rawOf(error), 'missing'),
-            ),
-        )
-      link.forget()
     },
     topicConfig: (topic, call) => configOf(TOPIC, topic, call),
     brokerConfig: (node, call) => configOf(BROKER, String(node), call),
-    async alterTopicConfig(topic, config, call) {
-      // The request replaces all that the topic has of its own.
-      const own = (await configOf(TOPIC, topic, call)).filter((entry) => entry.own && !(entry.name in config))
-      const configEntries = [
-        ...own.map(({ name, value }) => ({ name, value })),
-        ...Object.entries(config).map(([name, value]) => ({ name, value })),
-      ]
-      await tell(call, () =>
-        link.ask('any', (broker) => broker.alterConfigs({ resources: [{ type: TOPIC, name: topic, configEntries }] })),
-      )
-    },
     async offsets(topic, call) {
       const partitions = await partitionsOf(topic, call)
       const [begins, ends] = await Promise.all([
@@ -206,24 +165,20 @@ export function createAdmin(link: Link, clock: Clock, timeoutMs: number): Admin 
             })
         })
     },
-    async deleteGroups(groups, call) {
-      for (const group of groups)
-        await tell(call, async () => {
-          const { results } = await link.ask(coordinator(group), (broker) => broker.deleteGroups([group]))
-          const error = answered(results[0]?.errorCode ?? 0, `to delete the group '${group}'`)
-          if (error && kafkaName(error) !== 'GROUP_ID_NOT_FOUND') throw error
-        })
-    },
-    describeGroup: (group, call) =>
+    members: (group, call) =>
       tell(call, async () => {
         const { groups } = await link.ask(coordinator(group), (broker) => broker.describeGroups({ groupIds: [group] }))
-        const { state = 'Dead', members = [] } = groups[0] ?? {}
-        return {
-          state,
-          members: members.map(({ memberId, clientId, clientHost }) => ({ id: memberId, clientId, host: clientHost })),
-        }
+        return groups[0]?.members.length ?? 0
       }),
   }
+}
+
+/** Of several topics those that were there already are no error. */
+function unlessThere(error: unknown): void {
+  const raw = rawOf(error) as { readonly errors?: unknown }
+  const each = (Array.isArray(raw.errors) ? raw.errors : [raw]).map((one) => kafkaError(one, 'no'))
+  const bad = each.find((one) => kafkaName(one) !== 'TOPIC_ALREADY_EXISTS')
+  if (bad) throw bad
 }
 
 /** What kafkajs said, beneath the error that the link made of it. */
@@ -231,11 +186,10 @@ const rawOf = (error: unknown): unknown => (PolybusError.is(error) && error.caus
 
 function infoOf({ topic, partitionMetadata }: RawTopic): TopicInfo {
   const partitions = partitionMetadata
-    .map(({ partitionId, leader, replicas, isr }) => ({
+    .map(({ partitionId, leader, replicas }) => ({
       partition: partitionId,
       leader: leader < 0 ? null : leader,
       replicas,
-      inSync: isr,
     }))
     .sort((a, b) => a.partition - b.partition)
   return { topic, partitions }

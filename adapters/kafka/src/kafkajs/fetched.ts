@@ -1,8 +1,8 @@
 // What a fetch brings, read by ourselves: kafkajs puts headers into an object (their order is lost, and a record with very many
 // of them takes longer than a session), and says nothing of batches that compaction emptied.
-import kafkajs from 'kafkajs'
+import { PolybusError } from '@polybus/core'
 import type { KafkaRecord } from '../client.ts'
-import type { Registered } from './codecs.ts'
+import { codecOf } from '../codecs.ts'
 import { type Reader, reader } from './wire.ts'
 
 /** One batch of a partition. */
@@ -94,10 +94,10 @@ async function decodeBatch(
   const from = reader(bytes)
   from.int32()
   const magic = from.int8()
-  if (magic !== MAGIC) {
-    const text = `'${topic}' holds records in a format of before Kafka 0.11 (magic ${magic}), which is not read. Copy them to a new topic.`
-    throw Object.assign(new kafkajs.KafkaJSNonRetriableError(text), { name: 'KafkaJSNotImplemented' })
-  }
+  if (magic !== MAGIC)
+    throw unreadable(
+      `'${topic}' holds records in a format of before Kafka 0.11 (magic ${magic}), which is not read. Copy them to a new topic.`,
+    )
   from.int32()
   const attributes = from.int16()
   const lastOffsetDelta = from.int32()
@@ -129,12 +129,13 @@ async function decodeBatch(
   }
 }
 
-function decompress(codec: number, bytes: Buffer): Promise<Buffer> {
-  const table = kafkajs.CompressionCodecs as unknown as Record<number, (() => Registered) | undefined>
-  const found = table[codec]?.()
-  if (!found) throw new kafkajs.KafkaJSNonRetriableError(`a batch is compressed in an unknown way (${codec})`)
-  return found.decompress(bytes)
+function decompress(number: number, bytes: Buffer): Promise<Buffer> {
+  const codec = codecOf(number)
+  if (!codec) throw unreadable(`a batch is compressed in an unknown way (${number}).`)
+  return codec.decompress(bytes)
 }
+
+const unreadable = (text: string): PolybusError => new PolybusError('UNSUPPORTED', text, { sent: 'no' })
 
 interface Place {
   readonly topic: string
@@ -146,7 +147,7 @@ interface Place {
 
 function decodeRecord(from: Reader, { topic, partition, firstOffset, base, appended }: Place): KafkaRecord {
   const size = from.left
-  const attributes = from.int8()
+  from.int8()
   const delta = from.varint()
   const offset = firstOffset + BigInt(from.varint())
   const timestamp = base + (appended ? 0 : delta)
@@ -166,9 +167,6 @@ function decodeRecord(from: Reader, { topic, partition, firstOffset, base, appen
     value,
     headers,
     bytes: size,
-    get raw() {
-      return { key, value, timestamp: String(timestamp), attributes, offset: String(offset), headers: tableOf(headers) }
-    },
   }
 }
 
@@ -176,15 +174,4 @@ const EMPTY = Buffer.alloc(0)
 const nullable = (from: Reader): Buffer | null => {
   const length = from.varint()
   return length < 0 ? null : from.bytes(length)
-}
-
-/** As kafkajs has them. */
-function tableOf(headers: readonly (readonly [string, Uint8Array])[]): Record<string, Uint8Array | Uint8Array[]> {
-  const lists = new Map<string, Uint8Array[]>()
-  for (const [name, value] of headers) {
-    const list = lists.get(name)
-    if (list) list.push(value)
-    else lists.set(name, [value])
-  }
-  return Object.fromEntries([...lists].map(([name, list]) => [name, list.length === 1 ? (list[0] ?? EMPTY) : list]))
 }

@@ -2,11 +2,12 @@
 import { type Clock, type PolybusError, sleep } from '@polybus/core'
 import type { Position, Records, TopicPartition } from '../client.ts'
 import { answered, isStale, kafkaError } from '../errors.ts'
+import { placeOf } from '../names.ts'
 import type { FetchedPartition } from './fetched.ts'
 import type { Broker } from './internals.ts'
 import type { Link } from './link.ts'
 import { fromFetched } from './records.ts'
-import { deferred } from './wait.ts'
+import { deferred } from '../wait.ts'
 
 export interface Fetcher {
   pause(partitions: readonly TopicPartition[]): void
@@ -56,7 +57,6 @@ export function createFetcher(options: FetcherOptions, positions: readonly Posit
   let locating = false
   let wake = deferred<void>()
 
-  const place = ({ topic, partition }: TopicPartition): string => `${topic}/${partition}`
   const stir = (): void => {
     wake.resolve()
     wake = deferred<void>()
@@ -142,7 +142,7 @@ export function createFetcher(options: FetcherOptions, positions: readonly Posit
       if (life.signal.aborted) return
       for (const { topicName, partitions } of answer.responses)
         for (const fetched of partitions) {
-          const part = parts.get(place({ topic: topicName, partition: fetched.partition }))
+          const part = parts.get(placeOf({ topic: topicName, partition: fetched.partition }))
           if (part && part.version === versions.get(part)) take(part, fetched)
           if (life.signal.aborted) return
         }
@@ -172,14 +172,14 @@ export function createFetcher(options: FetcherOptions, positions: readonly Posit
   }
   const each = (list: readonly TopicPartition[], change: (part: Part) => void): void => {
     for (const one of list) {
-      const part = parts.get(place(one))
+      const part = parts.get(placeOf(one))
       if (part) change(part)
     }
     stir()
   }
 
   for (const { topic, partition, offset } of positions)
-    parts.set(place({ topic, partition }), {
+    parts.set(placeOf({ topic, partition }), {
       topic,
       partition,
       offset,

@@ -1,18 +1,18 @@
-// The client of this adapter on kafkajs 2.2.4: its connections, its requests and its codecs. What it does above those (its
+// The client of this adapter on kafkajs 2.2.4: its connections and its requests. What it does above those (its
 // producer, its consumer, its retries) is done here: docs/brokers/kafka.md says why.
 import kafkajs, { type Kafka, type KafkaConfig } from 'kafkajs'
 import { type Call, type Clock, PolybusError } from '@polybus/core'
 import type { Client } from '../client.ts'
+import { checkCompression } from '../codecs.ts'
 import { closed, connectError } from '../errors.ts'
 import type { Settings } from '../options.ts'
 import { createAdmin } from './admin.ts'
-import { checkCompression, registerCodecs } from './codecs.ts'
 import { createLink, type Link } from './link.ts'
 import { joinGroup } from './member.ts'
 import { createProducer } from './producer.ts'
 import { read } from './read.ts'
 import { createTransactional } from './transactional.ts'
-import { within } from './wait.ts'
+import { within } from '../wait.ts'
 
 /** Transactional ids share so many: there is one for each partition. */
 const TRANSACTION_LINKS = 4
@@ -30,7 +30,6 @@ export function openClient(settings: Settings, clock: Clock, clientId: string): 
     retry: { retries: 0, initialRetryTime: 10, maxRetryTime: 10 },
     logCreator: () => () => {},
   }
-  registerCodecs()
   const links = new Set<Link>()
   const newLink = (): Link => {
     if (over) throw closed()

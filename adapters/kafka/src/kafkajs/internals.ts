@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { Fetched } from './fetched.ts'
 
 export interface RawMetadata {
-  readonly brokers: readonly { readonly nodeId: number; readonly host: string; readonly port: number }[]
+  readonly brokers: readonly { readonly nodeId: number }[]
   readonly controllerId: number
   readonly topicMetadata: readonly RawTopic[]
 }
@@ -15,7 +15,6 @@ export interface RawTopic {
     readonly partitionId: number
     readonly leader: number
     readonly replicas: readonly number[]
-    readonly isr: readonly number[]
   }[]
 }
 interface InTransaction {
@@ -47,7 +46,7 @@ export interface Broker {
     readonly topics: Many<{ partition: number; fetchOffset: string; maxBytes: number }>
   }): Promise<Fetched>
   findGroupCoordinator(request: { groupId: string; coordinatorType: number }): Promise<{
-    readonly coordinator: { readonly nodeId: number; readonly host: string; readonly port: number }
+    readonly coordinator: { readonly nodeId: number }
   }>
   joinGroup(
     request: OfMember & {
@@ -89,11 +88,6 @@ export interface Broker {
     }[]
     readonly timeout: number
   }): Promise<unknown>
-  createPartitions(request: {
-    readonly topicPartitions: readonly { readonly topic: string; readonly count: number }[]
-    readonly timeout: number
-  }): Promise<unknown>
-  deleteTopics(request: { readonly topics: readonly string[]; readonly timeout: number }): Promise<unknown>
   describeConfigs(request: {
     readonly resources: readonly { readonly type: number; readonly name: string }[]
   }): Promise<{
@@ -101,31 +95,14 @@ export interface Broker {
       readonly configEntries: readonly {
         readonly configName: string
         readonly configValue: string | null
-        readonly isDefault: boolean
-        readonly configSource: number
       }[]
     }[]
   }>
-  alterConfigs(request: {
-    readonly resources: readonly {
-      readonly type: number
-      readonly name: string
-      readonly configEntries: readonly { readonly name: string; readonly value: string | null }[]
-    }[]
-  }): Promise<unknown>
   deleteRecords(request: {
     readonly topics: Many<{ readonly partition: number; readonly offset: string }>
   }): Promise<unknown>
-  deleteGroups(groups: readonly string[]): Promise<{
-    readonly results: readonly { readonly groupId: string; readonly errorCode: number }[]
-  }>
   describeGroups(request: { readonly groupIds: readonly string[] }): Promise<{
-    readonly groups: readonly {
-      readonly errorCode: number
-      readonly groupId: string
-      readonly state: string
-      readonly members: readonly { readonly memberId: string; readonly clientId: string; readonly clientHost: string }[]
-    }[]
+    readonly groups: readonly { readonly members: readonly unknown[] }[]
   }>
   initProducerId(request: { readonly transactionalId?: string; readonly transactionTimeout: number }): Promise<{
     readonly producerId: string

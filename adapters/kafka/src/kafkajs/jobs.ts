@@ -1,4 +1,4 @@
-// Batches on their way to the broker, and the requests that carry them.
+// Batches on their way to the broker.
 import type { Result } from '@polybus/core'
 import type { Batch } from '../client.ts'
 
@@ -14,7 +14,6 @@ export interface Job {
   /** For records without a time of their own. */
   readonly now: number
   readonly bytes: number
-  readonly signal: AbortSignal
   readonly settle: (result: Result<bigint | undefined>) => void
   at: 'ready' | 'flying' | 'waiting' | 'done'
   begun: number
@@ -24,22 +23,4 @@ export interface Job {
   handed: boolean
   /** An earlier try may have been written. */
   uncertain: boolean
-}
-
-/** Of one request; the broker takes 100 MiB by default. */
-const REQUEST_BYTES = 8 * 2 ** 20
-
-export function* chunks(jobs: readonly Job[]): Generator<readonly Job[]> {
-  let some: Job[] = []
-  let bytes = 0
-  for (const job of jobs) {
-    if (some.length > 0 && bytes + job.bytes > REQUEST_BYTES) {
-      yield some
-      some = []
-      bytes = 0
-    }
-    some.push(job)
-    bytes += job.bytes
-  }
-  if (some.length > 0) yield some
 }

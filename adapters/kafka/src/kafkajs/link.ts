@@ -1,28 +1,19 @@
-// Connections to the brokers of a cluster, of one kafkajs cluster at a time. What kafkajs does badly is put right here, on
-// this cluster's own objects:
-// - Each connection wakes a timer every millisecond for ever, and warns of a negative one (TimeoutNegativeWarning).
-// - Two requests that need one connection open two, and the events of the one that is forgotten end the other.
-// - A connection that does not answer is kept: here one failure or one late answer ends the whole cluster, and the next call
-//   opens a new one.
-// - An error of one topic or partition hides the answers about all others: here the answers come as they are.
-import type { Socket } from 'node:net'
-import { connect as connectTcp, isIP } from 'node:net'
-import { connect as connectTls } from 'node:tls'
-import kafkajs, { type ISocketFactory, type Kafka, type KafkaConfig } from 'kafkajs'
+// Connections to the brokers of a cluster, of one kafkajs cluster at a time. kafkajs keeps a connection that does not answer:
+// here one failure or one late answer ends the whole cluster, and the next call opens a new one.
+import type { KafkaConfig } from 'kafkajs'
 import { type Call, type Clock, PolybusError } from '@polybus/core'
 import { answered, closed, connectionFailed, kafkaError, missing } from '../errors.ts'
-import { canDecode, decodeFetch } from './fetched.ts'
-import type { Broker, Cluster, Connection, RawTopic } from './internals.ts'
-import { persist, within } from './wait.ts'
+import { type Opened, openCluster } from './cluster.ts'
+import type { Broker, RawTopic } from './internals.ts'
+import { persist, within } from '../wait.ts'
 
 export interface Link {
   /** A round trip: what is known of brokers and topics is new afterwards. Missing topics are among the answers, with their error code. */
   metadata(topics: readonly string[], call?: Call): Promise<readonly RawTopic[]>
-  brokers(call?: Call): Promise<readonly { readonly node: number; readonly host: string; readonly port: number }[]>
+  /** Their numbers. */
+  brokers(call?: Call): Promise<readonly number[]>
   /** Who leads a partition, from what is known. @throws {PolybusError} `TOPOLOGY_MISSING`, or retryable where there is none now. */
   leader(topic: string, partition: number, call?: Call): Promise<number>
-  /** How many partitions a topic has, from what is known. */
-  count(topic: string, call?: Call): Promise<number>
   /** What is known of topics and coordinators may be wrong. */
   forget(): void
   /** One request to one broker. A connection that fails or does not answer within time is ended, with all others. */
@@ -31,8 +22,6 @@ export interface Link {
     work: (broker: Broker) => Promise<T>,
     limitMs?: number,
   ): Promise<T>
-  /** Ends what is connected now; the next call connects anew. */
-  end(error: PolybusError): void
   close(): Promise<void>
 }
 export interface Coordinated {
@@ -40,20 +29,15 @@ export interface Coordinated {
   readonly id: string
 }
 
-interface Open {
-  readonly cluster: Cluster
-  readonly sockets: Set<Socket>
+interface Open extends Opened {
   readonly topics: Map<string, RawTopic>
   readonly coordinators: Map<string, number>
   asking: Promise<unknown>
   dead: PolybusError | undefined
 }
 
-const FETCH = 1
-const METADATA = 3
 /** A topic that every cluster has, or will have: metadata without a topic means all of them. */
 const ANY_TOPIC = '__consumer_offsets'
-const { Kafka: KafkaClass, PartitionAssigners } = kafkajs
 const ignore = (): void => {}
 
 export function createLink(config: KafkaConfig, clock: Clock, timeoutMs: number): Link {
@@ -68,12 +52,16 @@ export function createLink(config: KafkaConfig, clock: Clock, timeoutMs: number)
     if (open.dead) return
     open.dead = error
     if (current === open) current = undefined
-    // With an error kafkajs rejects what waits for an answer, and ends its timers.
-    for (const socket of open.sockets) socket.destroy(new Error(error.message))
-    open.sockets.clear()
+    open.disconnect(new Error(error.message))
   }
   const tryOne = async (broker: string): Promise<Open> => {
-    const made = openCluster({ ...config, brokers: [broker] })
+    const made: Open = {
+      ...openCluster({ ...config, brokers: [broker] }),
+      topics: new Map(),
+      coordinators: new Map(),
+      asking: Promise.resolve(),
+      dead: undefined,
+    }
     try {
       await within(clock, timeoutMs * 2, undefined, made.cluster.brokerPool.connect())
       if (over) throw closed()
@@ -187,7 +175,7 @@ export function createLink(config: KafkaConfig, clock: Clock, timeoutMs: number)
     async brokers(call) {
       await link.metadata([], call)
       const { metadata } = (await open()).cluster.brokerPool
-      return (metadata?.brokers ?? []).map(({ nodeId, host, port }) => ({ node: nodeId, host, port }))
+      return (metadata?.brokers ?? []).map(({ nodeId }) => nodeId)
     },
     async leader(topic, partition, call) {
       const { partitionMetadata } = await known(topic, call)
@@ -196,7 +184,6 @@ export function createLink(config: KafkaConfig, clock: Clock, timeoutMs: number)
       if (found.leader < 0) throw answered(5, `to serve partition ${partition} of '${topic}'`) ?? closed()
       return found.leader
     },
-    count: async (topic, call) => (await known(topic, call)).partitionMetadata.length,
     forget() {
       current?.topics.clear()
       current?.coordinators.clear()
@@ -207,9 +194,6 @@ export function createLink(config: KafkaConfig, clock: Clock, timeoutMs: number)
       if (to.dead) throw connectionFailed(to.dead.message, 'no', to.dead)
       return guard(to, work(broker), limitMs)
     },
-    end(error) {
-      if (current) end(current, error)
-    },
     async close() {
       over = true
       const last = current ?? (await opening?.catch(ignore))
@@ -219,85 +203,4 @@ export function createLink(config: KafkaConfig, clock: Clock, timeoutMs: number)
     },
   }
   return link
-}
-
-/** kafkajs hands its cluster to whoever assigns partitions: that is the one public way to it. */
-function openCluster(config: KafkaConfig): Open {
-  const sockets = new Set<Socket>()
-  const kafka: Kafka = new KafkaClass({ ...config, socketFactory: tracked(config.socketFactory ?? socketOf, sockets) })
-  let cluster: Cluster | undefined
-  kafka.consumer({
-    groupId: 'polybus',
-    allowAutoTopicCreation: false,
-    partitionAssigners: [
-      (given) => {
-        cluster = given.cluster as unknown as Cluster
-        return PartitionAssigners.roundRobin(given)
-      },
-    ],
-  })
-  if (!cluster) throw new PolybusError('ADAPTER_BROKEN', 'This version of kafkajs gives no cluster. Install 2.2.4.')
-  const builder = cluster.connectionPoolBuilder
-  const build = builder.build.bind(builder)
-  builder.build = async (to) => {
-    const made = await build(to)
-    for (const connection of made.pool) mend(connection)
-    return made
-  }
-  const dead = undefined
-  return { cluster, sockets, topics: new Map(), coordinators: new Map(), asking: Promise.resolve(), dead }
-}
-
-function mend(connection: Connection): void {
-  const queue = connection.requestQueue
-  const schedule = queue.scheduleCheckPendingRequests.bind(queue)
-  queue.scheduleCheckPendingRequests = () => {
-    if (queue.pending.length > 0) schedule()
-  }
-  const connect = connection.connect.bind(connection)
-  let connecting: Promise<unknown> | undefined
-  connection.connect = () => {
-    connecting ??= connect()
-      .catch((error: unknown) => {
-        // It gives up waiting, but not the socket.
-        connection.socket?.destroy()
-        throw error
-      })
-      .finally(() => (connecting = undefined))
-    return connecting
-  }
-  const send = connection.send.bind(connection)
-  const asIs = (data: unknown): Promise<unknown> => Promise.resolve(data)
-  connection.send = (protocol) => {
-    const { request, response } = protocol
-    const { apiKey, apiVersion } = request
-    if (apiKey === FETCH && canDecode(apiVersion))
-      return send({ request, response: { decode: (payload) => decodeFetch(payload, apiVersion), parse: asIs } })
-    return send(apiKey === METADATA ? { request, response: { decode: response.decode, parse: asIs } } : protocol)
-  }
-}
-
-const tracked =
-  (factory: ISocketFactory, sockets: Set<Socket>): ISocketFactory =>
-  (args) => {
-    const socket = factory(args)
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-    return socket
-  }
-
-/** As kafkajs does it, and without waiting for more to send. */
-const socketOf: ISocketFactory = ({ host, port, ssl, onConnect }) => {
-  // kafkajs gives what was given to it: true, or options, or nothing.
-  const given = ssl as unknown
-  const socket =
-    given === undefined || given === null || given === false
-      ? connectTcp({ host, port }, onConnect)
-      : connectTls(
-          { host, port, ...(isIP(host) ? {} : { servername: host }), ...(given === true ? {} : ssl) },
-          onConnect,
-        )
-  socket.setKeepAlive(true, 60_000)
-  socket.setNoDelay(true)
-  return socket
 }

@@ -2,15 +2,16 @@
 // when the group changes. kafkajs's own consumer does these in one loop, heartbeats between messages only, waits for nobody
 // when it has to give partitions up, and restarts or dies by the class of what was thrown: nothing of that here.
 import { type Call, type Clock, PolybusError, sleep, type Timer } from '@polybus/core'
-import type { Assignment, JoinOptions, Member, Position } from '../client.ts'
+import type { Assignment, JoinOptions, Member } from '../client.ts'
 import { aborted, closed, connectionFailed, isStale, kafkaError, kafkaName, leaseLost } from '../errors.ts'
+import { placeOf } from '../names.ts'
 import { byTopic } from './admin.ts'
 import type { Claim } from './assignor.ts'
 import { enter, readCounts } from './entry.ts'
 import { createFetcher, type Fetcher } from './fetcher.ts'
 import { startHeart } from './heart.ts'
 import type { Link } from './link.ts'
-import { deferred, persist, within } from './wait.ts'
+import { deferred, persist, within } from '../wait.ts'
 
 /** How a generation ended for this member. */
 type Ending = 'rebalance' | 'lost' | 'stopped'
@@ -216,7 +217,7 @@ export async function joinGroup(context: MemberContext, options: JoinOptions, ca
     async commit(assignment, positions, { signal }) {
       if (positions.length === 0) return
       const once = async (): Promise<void> => {
-        if (current !== assignment) throw leaseLost(placeOf(positions))
+        if (current !== assignment) throw leaseLost(positions.map(placeOf).join(', '))
         await link.ask(coordinator, (broker) =>
           broker.offsetCommit({
             groupId: group,
@@ -250,9 +251,4 @@ export async function joinGroup(context: MemberContext, options: JoinOptions, ca
     throw error
   }
   return member
-}
-
-const placeOf = (positions: readonly Position[]): string => {
-  const [first] = positions
-  return first ? `${first.topic}/${first.partition}` : 'nothing'
 }

@@ -1,7 +1,8 @@
 // The request that writes batches, made by ourselves: kafkajs takes headers as an object, so that their order would be lost.
-import kafkajs from 'kafkajs'
+import { PolybusError } from '@polybus/core'
 import type { NewRecord } from '../client.ts'
-import type { Registered } from './codecs.ts'
+import { codecOf } from '../codecs.ts'
+import { placeOf } from '../names.ts'
 import type { Broker } from './internals.ts'
 import { crc32c, putVarint, reader, varintSize } from './wire.ts'
 
@@ -33,7 +34,11 @@ export async function produce(broker: Broker, request: ProduceRequest): Promise<
   const { minVersion = OLDEST, maxVersion = OLDEST } = broker.versions?.[API] ?? {}
   const version = Math.min(NEWEST, maxVersion)
   if (version < Math.max(OLDEST, minVersion))
-    throw new kafkajs.KafkaJSNonRetriableError(`this broker writes by versions ${minVersion} to ${maxVersion} of Produce only`) // prettier-ignore
+    throw new PolybusError(
+      'UNSUPPORTED',
+      `This broker is written to by versions ${minVersion} to ${maxVersion} of Produce only.`,
+      { sent: 'no' },
+    )
   const buffer = await encodeRequest(request)
   const encoded = { buf: buffer, buffer }
   return (await broker.connectionPool.send({
@@ -45,15 +50,13 @@ export async function produce(broker: Broker, request: ProduceRequest): Promise<
   })) as ProduceAnswer
 }
 
-export const placeOf = (topic: string, partition: number): string => `${topic}/${partition}`
-
 function decodeAnswer(payload: Buffer, version: number): { clientSideThrottleTime: number; answer: ProduceAnswer } {
   const from = reader(payload)
   const answer = new Map<string, { errorCode: number; baseOffset: bigint }>()
   for (let topics = from.int32(); topics > 0; topics--) {
     const topic = from.string()
     for (let count = from.int32(); count > 0; count--) {
-      const place = placeOf(topic, from.int32())
+      const place = placeOf({ topic, partition: from.int32() })
       answer.set(place, { errorCode: from.int16(), baseOffset: from.int64() })
       from.int64()
       if (version >= 5) from.int64()
@@ -105,7 +108,7 @@ async function encodeBatch(
   const times = records.map(({ timestamp = now }) => timestamp)
   const base = times[0] ?? now
   const plain = encodeRecords(records, times, base)
-  const packed = compression === 0 ? plain : await compress(compression, plain)
+  const packed = (await codecOf(compression)?.compress(plain)) ?? plain
   const batch = Buffer.allocUnsafe(HEADER + packed.length)
   batch.writeBigInt64BE(0n, 0)
   batch.writeInt32BE(batch.length - 12, 8)
@@ -122,13 +125,6 @@ async function encodeBatch(
   packed.copy(batch, HEADER)
   batch.writeUInt32BE(crc32c(batch.subarray(CHECKED_FROM)), CRC_AT)
   return batch
-}
-
-function compress(codec: number, bytes: Buffer): Promise<Buffer> {
-  const table = kafkajs.CompressionCodecs as unknown as Record<number, (() => Registered) | undefined>
-  const found = table[codec]?.()
-  if (!found) throw new kafkajs.KafkaJSNonRetriableError(`there is no compression ${codec}`)
-  return found.compress({ buffer: bytes })
 }
 
 function encodeRecords(records: readonly NewRecord[], times: readonly number[], base: number): Buffer {

@@ -5,7 +5,7 @@ import { compressionOf } from '../codecs.ts'
 import type { Settings } from '../options.ts'
 import type { Identity } from './jobs.ts'
 import type { Link } from './link.ts'
-import { persist } from './wait.ts'
+import { persist } from '../wait.ts'
 import { createWriter } from './writer.ts'
 
 /** kafkajs gives the broker one; without transactions it means nothing. */

@@ -4,7 +4,7 @@ import type { Position, Records } from '../client.ts'
 import { answered, missing } from '../errors.ts'
 import type { Link } from './link.ts'
 import { fromFetched } from './records.ts'
-import { persist, within } from './wait.ts'
+import { persist, within } from '../wait.ts'
 
 const BYTES = 2 * 2 ** 20
 const READ_COMMITTED = 1

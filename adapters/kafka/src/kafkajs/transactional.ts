@@ -3,11 +3,12 @@ import { type Clock, PolybusError } from '@polybus/core'
 import type { Batch, Position, TransactionalProducer } from '../client.ts'
 import { compressionOf } from '../codecs.ts'
 import { closed, kafkaError, kafkaName } from '../errors.ts'
+import { placeOf } from '../names.ts'
 import type { Settings } from '../options.ts'
 import { byTopic } from './admin.ts'
 import type { Identity } from './jobs.ts'
 import type { Link } from './link.ts'
-import { persist, within } from './wait.ts'
+import { persist, within } from '../wait.ts'
 import { createWriter } from './writer.ts'
 
 /** The coordinator aborts what is open for longer: others may have been waiting to read behind it. */
@@ -83,14 +84,15 @@ export function createTransactional(
     const work = adding.then(async () => {
       const topics = new Map<string, number[]>()
       for (const { topic, partition } of batches)
-        if (!places.has(`${topic}/${partition}`)) topics.set(topic, [...(topics.get(topic) ?? []), partition])
+        if (!places.has(placeOf({ topic, partition }))) topics.set(topic, [...(topics.get(topic) ?? []), partition])
       if (topics.size === 0) return
       touched = true
       const list = [...topics].map(([topic, partitions]) => ({ topic, partitions }))
       await tell(undefined, () =>
         link.ask(coordinator, (broker) => broker.addPartitionsToTxn({ ...of(own), topics: list })),
       )
-      for (const { topic, partitions } of list) for (const partition of partitions) places.add(`${topic}/${partition}`)
+      for (const { topic, partitions } of list)
+        for (const partition of partitions) places.add(placeOf({ topic, partition }))
     })
     adding = work.catch(() => undefined)
     return work

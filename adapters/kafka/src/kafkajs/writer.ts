@@ -3,11 +3,13 @@
 // this does it as Java's client does: one batch at a time a partition, the same batch goes again under its own number while
 // its call lasts, and after anything that stays uncertain a new producer id begins.
 import { type Call, type Clock, PolybusError, type Result } from '@polybus/core'
+import { chunks } from '../chunks.ts'
 import type { Batch } from '../client.ts'
 import { aborted, answered, closed, connectionFailed, isStale, kafkaError, kafkaName } from '../errors.ts'
-import { chunks, type Identity, type Job } from './jobs.ts'
+import { placeOf } from '../names.ts'
+import type { Identity, Job } from './jobs.ts'
 import type { Link } from './link.ts'
-import { placeOf, produce, type ProduceAnswer, sizeOfRecord } from './produce.ts'
+import { produce, type ProduceAnswer, sizeOfRecord } from './produce.ts'
 
 export interface WriterOptions {
   readonly link: Link
@@ -31,6 +33,8 @@ export interface Writer {
 
 /** How long a topic that there is not may take to be known everywhere after its creation. */
 const UNKNOWN_TOPIC_MS = 1500
+/** Of one request; the broker takes 100 MiB by default. */
+const REQUEST_BYTES = 8 * 2 ** 20
 const SEQUENCES = 2 ** 31
 /** The broker has it already. */
 const DUPLICATE = 46
@@ -133,7 +137,8 @@ export function createWriter(options: WriterOptions): Writer {
         const mine = job.own?.identity ?? identity
         groups.set(mine, [...(groups.get(mine) ?? []), job])
       }
-      for (const [mine, group] of groups) for (const some of chunks(group)) void request(node, mine, some)
+      for (const [mine, group] of groups)
+        for (const some of chunks(group, REQUEST_BYTES)) void request(node, mine, some)
     }
   }
 
@@ -220,14 +225,13 @@ export function createWriter(options: WriterOptions): Writer {
           (batch) =>
             new Promise<Result<bigint | undefined>>((settle) => {
               const now = clock.wall()
-              const place = placeOf(batch.topic, batch.partition)
+              const place = placeOf(batch)
               const bytes = batch.records.reduce((sum, record) => sum + sizeOfRecord(record), 0)
               const job: Job = {
                 batch,
                 place,
                 now,
                 bytes,
-                signal,
                 settle,
                 at: 'ready',
                 begun: 0,

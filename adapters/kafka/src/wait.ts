@@ -1,6 +1,6 @@
 // Waits with an end, and what is tried again.
 import { type Call, type Clock, type PolybusError, sleep } from '@polybus/core'
-import { aborted, connectionFailed, isStale, kafkaError } from '../errors.ts'
+import { aborted, connectionFailed, isStale, kafkaError } from './errors.ts'
 
 /** What `work` gives, or a rejection at the limit or the abort: the work itself goes on, unheard. */
 export function within<T>(
