@@ -1,4 +1,5 @@
 import type { Capabilities, ChannelSpec } from '@polybus/core'
+import { isBare } from './fields.ts'
 import type { Settings } from './options.ts'
 
 /** Of the versions in docker-compose.yml, before a server was seen. */
@@ -9,11 +10,11 @@ export function capabilitiesOf(
   { leaseMs, channels }: Settings,
   [major, minor]: readonly [number, number] = ASSUMED,
 ): Capabilities {
-  const { envelope, keyField } = channels.get(name) ?? {}
-  const bare = envelope === 'none' || envelope === 'fields'
+  const options = channels.get(name) ?? {}
+  const bare = isBare(options)
   return {
     // Without an envelope the key needs a field of its own.
-    ordering: !bare || keyField !== undefined,
+    ordering: !bare || options.keyField !== undefined,
     groups: 'any',
     from: ['beginning', 'end'],
     // Ten years: beyond that nobody can tell a delay from a loss.

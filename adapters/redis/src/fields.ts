@@ -1,10 +1,14 @@
 // What an entry is made of: names and values, and which of them mean something.
 import { isUtf8 } from 'node:buffer'
 import type { Headers, HeaderValue, WireMessage } from '@polybus/core'
+import type { RedisChannelOptions } from './options.ts'
 
 export type Field = string | Buffer
 /** Names and values in turn. */
 export type Fields = readonly Field[]
+
+/** Whether its entries are as other programs write them, without attributes. */
+export const isBare = ({ envelope }: RedisChannelOptions): boolean => envelope === 'none' || envelope === 'fields'
 
 export const BODY = 'data'
 export const VERSION = 'ce_specversion'

@@ -8,6 +8,7 @@ import {
   bufferOf,
   type Field,
   headerOf,
+  isBare,
   type Open,
   pushHeaders,
   setAttribute,
@@ -25,10 +26,11 @@ export function fromForeign(fields: readonly Buffer[], options: RedisChannelOpti
   return readForeign(message, envelope === 'fields' ? 'none' : envelope, () => seenOf(fields, message, options))
 }
 
-function readFields(fields: readonly Buffer[], { bodyField = BODY, keyField, envelope }: RedisChannelOptions): Open {
+function readFields(fields: readonly Buffer[], options: RedisChannelOptions): Open {
+  const { bodyField = BODY, keyField, envelope } = options
   const message = blank(null)
   const rest: [string, Buffer][] = []
-  const bare = envelope === 'none' || envelope === 'fields'
+  const bare = isBare(options)
   let found = false
   for (let index = 0; index < fields.length; index += 2) {
     const name = text(fields[index])
@@ -85,8 +87,8 @@ export function toForeign(
     fields.push(bodyField, asField(body))
     if (contentType !== undefined) fields.push(CONTENT_TYPE, contentType)
   }
-  if (keyField !== undefined && key !== undefined && !(envelope === 'fields' && fields.includes(keyField)))
-    fields.push(keyField, key)
+  const named = envelope === 'fields' && fields.some((field, index) => index % 2 === 0 && field === keyField)
+  if (keyField !== undefined && key !== undefined && !named) fields.push(keyField, key)
   if (envelope !== 'fields') pushHeaders(fields, headers)
   return fields
 }

@@ -1,6 +1,7 @@
 import { type Call, type Destination, type Outgoing, PolybusError, type Receipt, type Result } from '@polybus/core'
 import { command, type Command, type Link, type Reply, script } from './connection.ts'
 import { missing, notAttempted } from './errors.ts'
+import { isBare } from './fields.ts'
 import { toForeign } from './foreign.ts'
 import type { Layout, Layouts } from './layout.ts'
 import { partitionOf, toFields } from './mapping.ts'
@@ -58,9 +59,7 @@ function commandOf(
   // A foreign message that came in with more is still replayed.
   if (large && to.kind === 'channel')
     throw new PolybusError('BROKER_REFUSED', `A message may have ${MAX_HEADERS} headers here.`, { sent: 'no' })
-  const { envelope } = options
-  const bare = to.kind === 'channel' && (envelope === 'none' || envelope === 'fields')
-  const fields = bare ? toForeign(message, options) : toFields(message)
+  const fields = to.kind === 'channel' && isBare(options) ? toForeign(message, options) : toFields(message)
   // What has no key may go anywhere, but always to the same place.
   const partition = keyed ? partitionOf(message.key ?? message.id ?? '', partitions) : 0
   // Without NOMKSTREAM a stream that was deleted would come back without its groups, and nobody would notice.

@@ -143,6 +143,9 @@ describe('redis: an envelope', () => {
     const options = { envelope: 'fields', keyField: 'customer' } as const
     const fields = written(options, { body: Buffer.from('{"customer":"c-1","data":5,"paid":true}'), key: 'c-1' })
     expect(fields).toEqual(['customer', 'c-1', 'data', '5', 'paid', 'true'])
+    // The key's field is a name, not a value.
+    const other = written(options, { body: Buffer.from('{"by":"customer"}'), key: 'c-1' })
+    expect(other).toEqual(['by', 'customer', 'customer', 'c-1'])
     const back = read(options, ...fields, 'polybus-reason', 'invalid')
     expect(back).toMatchObject({
       key: 'c-1',

@@ -1,4 +1,4 @@
-// Java of a version: the first that is new enough, by JAVA_HOME, PATH and Debian's folder of all that are installed.
+// Java of a version: the first that is new enough, by JAVA_HOME, PATH and Debian's folder of all that are installed; and its flags.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -24,6 +24,14 @@ export function java(atLeast: number): Program {
     },
   }
 }
+
+/** For a server and for its tools: quick to start, and of bounded memory. Out of memory it ends, instead of limping on. */
+export const jvm = (heap: string): readonly string[] => [
+  `-Xmx${heap}`,
+  '-XX:+UseSerialGC',
+  '-XX:TieredStopAtLevel=1',
+  '-XX:+ExitOnOutOfMemoryError',
+]
 
 /** The major version: 17 of `17.0.15`, 8 of `1.8.0_412`. */
 export function majorOf(version: string): number | undefined {

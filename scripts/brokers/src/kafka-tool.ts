@@ -6,6 +6,7 @@ import { composeArgs } from './compose.ts'
 import { scoped } from './current-run.ts'
 import { KAFKA_TOOL_FLAGS } from './kafka.ts'
 import { provide } from './provisions.ts'
+import { saidBy } from './said-by.ts'
 import { services } from './services.ts'
 
 const LIMIT_MS = 60_000
@@ -45,7 +46,6 @@ export async function kafkaTool(
     return (await promisify(execFile)(java, [...KAFKA_TOOL_FLAGS, '-cp', jars, ...all], options)).stdout
   } catch (error) {
     signal?.throwIfAborted()
-    const { stdout = '', stderr = '', message } = error as Error & { stdout?: string; stderr?: string }
-    throw new Error(`${className} failed: ${`${stderr}\n${stdout}`.trim() || message}`, { cause: error })
+    throw new Error(`${className} failed: ${saidBy(error)}`, { cause: error })
   }
 }

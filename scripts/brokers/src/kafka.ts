@@ -1,6 +1,6 @@
 // Kafka: one node that is broker and controller (KRaft). The container and the native server get the same settings.
 import { randomBytes } from 'node:crypto'
-import { java } from './java.ts'
+import { java, jvm } from './java.ts'
 import { greeting } from './probe.ts'
 import type { Layout, Service } from './service.ts'
 
@@ -78,14 +78,6 @@ const properties = (settings: Readonly<Record<string, string | number | boolean>
 
 const listeners = ({ kafka, sasl }: Layout['ports']): string =>
   `HOST://127.0.0.1:${kafka},CREDENTIALS://127.0.0.1:${sasl}`
-
-/** For a server and for its tools: quick to start, and of bounded memory. Out of memory it ends, instead of limping on. */
-const jvm = (heap: string): readonly string[] => [
-  `-Xmx${heap}`,
-  '-XX:+UseSerialGC',
-  '-XX:TieredStopAtLevel=1',
-  '-XX:+ExitOnOutOfMemoryError',
-]
 
 const LOGGED = {
   defaultLogLevel: 'warn',

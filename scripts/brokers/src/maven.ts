@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { cacheFolder } from './cache.ts'
 import { lastLines, type Say } from './install.ts'
 import { locked } from './lock.ts'
+import { saidBy } from './said-by.ts'
 import { BrokerUnavailable } from './unavailable.ts'
 
 const FETCH_LIMIT_MS = 10 * 60_000
@@ -70,16 +71,10 @@ async function fetchJars(
     renameSync(join(draft, 'jars'), folder)
   } catch (error) {
     signal?.throwIfAborted()
-    const {
-      stdout = '',
-      stderr = '',
-      killed,
-      message,
-    } = error as Error & Record<'stdout' | 'stderr', string | undefined> & { killed?: boolean }
-    const why = killed ? ` within ${FETCH_LIMIT_MS / 60_000} minutes` : ''
+    const why = (error as { killed?: boolean }).killed ? ` within ${FETCH_LIMIT_MS / 60_000} minutes` : ''
     throw new BrokerUnavailable(
       broker,
-      `Maven did not fetch ${coordinates.join(', ')}${why}:\n${lastLines(`${stderr}\n${stdout}`.trim() || message, 8)}`,
+      `Maven did not fetch ${coordinates.join(', ')}${why}:\n${lastLines(saidBy(error), 8)}`,
       { cause: error },
     )
   } finally {

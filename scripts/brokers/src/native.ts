@@ -19,6 +19,7 @@ import { lastLines, type Say } from './install.ts'
 import { isFree, PORT_PATIENCE_MS } from './ports.ts'
 import { end, pause, type ProcessRef, refOf, send, stateOf } from './processes.ts'
 import { provide } from './provisions.ts'
+import { saidBy } from './said-by.ts'
 import type { Launch, Layout, Native, Service } from './service.ts'
 import { until } from './wait.ts'
 
@@ -122,10 +123,9 @@ async function format(
     appendFileSync(log, stderr + stdout)
   } catch (error) {
     signal?.throwIfAborted()
-    const { stdout = '', stderr = '', message } = error as Error & { stdout?: string; stderr?: string }
-    appendFileSync(log, stderr + stdout)
-    const why = lastLines(`${stderr}\n${stdout}`.trim() || message, 8)
-    throw new Error(`${title} did not start: its data could not be prepared.\n${why}`, { cause: error })
+    const said = saidBy(error)
+    appendFileSync(log, `${said}\n`)
+    throw new Error(`${title} did not start: its data could not be prepared.\n${lastLines(said, 8)}`, { cause: error })
   }
 }
 

@@ -1,5 +1,5 @@
 // SQS: ElasticMQ, in memory. The container and the native server get the same settings.
-import { java } from './java.ts'
+import { java, jvm } from './java.ts'
 import { greeting } from './probe.ts'
 import type { Service } from './service.ts'
 
@@ -50,10 +50,7 @@ export const sqs: Service = {
         role: 'server',
         program: 'java',
         args: [
-          '-Xmx256m',
-          '-XX:+UseSerialGC',
-          '-XX:TieredStopAtLevel=1',
-          '-XX:+ExitOnOutOfMemoryError',
+          ...jvm('256m'),
           `-XX:ErrorFile=${logs}/hs_err.log`,
           ...flags({ ...SETTINGS, 'rest-sqs.bind-hostname': '127.0.0.1', 'rest-sqs.bind-port': ports['sqs'] ?? 0 }),
           '-cp',
