@@ -1,5 +1,6 @@
 // Runs of the conformance suite as child processes, for `npm run test:faults` and `npm run test:soak`.
 import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
 import { once } from 'node:events'
 import { existsSync, globSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
@@ -88,7 +89,13 @@ export async function conformance(broker, options, { say }) {
   const child = spawn(process.execPath, [cli, '--adapter', broker, '--progress', '--json', ...options], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const stop = () => void child.kill('SIGTERM')
+  /** @type {'SIGINT' | 'SIGTERM' | undefined} */
+  let stopped
+  /** @param {'SIGINT' | 'SIGTERM'} signal */
+  const stop = (signal) => {
+    stopped = signal
+    child.kill('SIGTERM')
+  }
   process.once('SIGINT', stop).once('SIGTERM', stop)
   let last = ''
   for await (const line of createInterface({ input: child.stdout })) {
@@ -97,6 +104,8 @@ export async function conformance(broker, options, { say }) {
   }
   const code = child.exitCode ?? (child.signalCode === null ? (await once(child, 'close'))[0] : null)
   process.off('SIGINT', stop).off('SIGTERM', stop)
+  // Who was told to stop begins nothing more.
+  if (stopped) process.exit(128 + constants.signals[stopped])
   if (last === '') {
     say(`!! The suite on ${broker} ended without a result (${code ?? child.signalCode}).`)
     return { ...nothing, seconds: seconds(), failed: 1 }
