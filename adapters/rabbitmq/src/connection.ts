@@ -189,8 +189,14 @@ function createLink(
   return link
 }
 
-async function dial({ url, heartbeatMs, socket, client }: Settings, name: string): Promise<ChannelModel> {
+async function dial(
+  { url, heartbeatMs, socket, client }: Settings,
+  name: string,
+  signal: AbortSignal,
+): Promise<ChannelModel> {
   if (client) return client(name)
+  // Node's sockets take it; amqplib's types do not know.
+  const ending: object = { signal }
   const tls = url.protocol === 'amqps:'
   const port = url.port === '' ? (tls ? 5671 : 5672) : Number(url.port)
   return open(
@@ -205,21 +211,22 @@ async function dial({ url, heartbeatMs, socket, client }: Settings, name: string
       vhost: url.pathname.length > 1 ? url.pathname.slice(1) : '/',
       heartbeat: heartbeatMs / 1000,
     },
-    { noDelay: true, ...socket, clientProperties: { connection_name: name, ...socket.clientProperties } },
+    { noDelay: true, ...socket, ...ending, clientProperties: { connection_name: name, ...socket.clientProperties } },
   )
 }
 
 function connectOnce(settings: Settings, clock: Clock, { signal }: Call, name: string): Promise<ChannelModel> {
-  const opening = dial(settings, name)
+  // A server that takes connections and says nothing: amqplib waits for it for ever, and its socket keeps the process alive.
+  const unwanted = new AbortController()
+  const opening = dial(settings, name, unwanted.signal)
   return new Promise((resolve, reject) => {
-    let wanted = true
     const onAbort = (): void => {
-      wanted = false
+      unwanted.abort()
       timer.cancel()
       reject(connectionFailed('the wait was ended', 'no'))
     }
     const timer = clock.timer(settings.commandTimeoutMs * 2, () => {
-      wanted = false
+      unwanted.abort()
       signal.removeEventListener('abort', onAbort)
       reject(connectionFailed(`no connection within ${settings.commandTimeoutMs * 2} ms`, 'no'))
     })
@@ -228,7 +235,7 @@ function connectOnce(settings: Settings, clock: Clock, { signal }: Call, name: s
     opening.then(
       (model) => {
         // It may come when nobody waits for it any more.
-        if (!wanted) return destroy(model)
+        if (unwanted.signal.aborted) return destroy(model)
         timer.cancel()
         signal.removeEventListener('abort', onAbort)
         resolve(model)

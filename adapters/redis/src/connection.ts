@@ -41,6 +41,9 @@ const OURS: ClientOptions = {
   maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false,
   autoResubscribe: false,
+  sentinelRetryStrategy: () => null,
+  // Whatever ends is destroyed at once: the timer that waits for it would keep the process alive.
+  disconnectTimeout: 0,
   enableOfflineQueue: false,
   enableReadyCheck: false,
   enableAutoPipelining: false,
@@ -61,7 +64,9 @@ export const script = (name: ScriptName, keys: readonly string[], ...args: reado
 export async function openLink(settings: Settings, clock: Clock, call: Call, first: boolean): Promise<Link> {
   const client = newClient(settings)
   let seen: unknown
+  const sentinels: string[] = []
   client.on('error', (error: unknown) => (seen = error))
+  client.on('sentinelError', ({ message }: Error) => sentinels.push(message))
   const stop = (): void => destroy(client)
   const late = clock.timer(settings.commandTimeoutMs, () => {
     seen ??= connectionFailed(`no answer within ${settings.commandTimeoutMs} ms`, 'no')
@@ -82,17 +87,29 @@ export async function openLink(settings: Settings, clock: Clock, call: Call, fir
     stop()
     if (call.signal.aborted) throw aborted('no')
     // Why a socket failed, and that a password is wrong, comes only as an event.
-    throw connectError(seen ?? error, first)
+    throw connectError(seen ?? error, first, sentinels)
   } finally {
     late.cancel()
     call.signal.removeEventListener('abort', stop)
   }
 }
 
-function newClient({ client, url, connection }: Settings): Redis {
-  if (client) return client.duplicate(OURS)
-  const options = { ...connection, ...OURS, replyMapping: 'legacy' as const }
+function newClient({ client, url, connection, commandTimeoutMs }: Settings): Redis {
+  const given = client?.options ?? connection
+  const options = { ...connection, ...OURS, ...sentinelLimits(given, commandTimeoutMs), replyMapping: 'legacy' as const }
+  if (client) return client.duplicate(options)
   return url === undefined ? new Redis(options) : new Redis(url, options)
+}
+
+/** The first sentinels may be on the machine that has just gone: there is time left to ask the others, and the master. */
+function sentinelLimits({ sentinels, ...given }: ClientOptions, limitMs: number): ClientOptions {
+  if (!sentinels) return {}
+  const eachMs = Math.ceil(limitMs / (sentinels.length + 1))
+  const least = (ms: number | undefined): number => Math.min(ms ?? eachMs, eachMs)
+  return {
+    connectTimeout: least(given.connectTimeout),
+    sentinelCommandTimeout: least(given.sentinelCommandTimeout),
+  }
 }
 
 /** The server is there, is old enough, may be written to, and knows our scripts. */

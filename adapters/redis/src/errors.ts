@@ -99,9 +99,13 @@ function strip(error: unknown): void {
   if (Array.isArray(previousErrors)) for (const one of previousErrors) strip(one)
 }
 
-/** Why the first connection could not be made: what can only be a wrong setting is not tried again. */
-export function connectError(error: unknown, first: boolean): PolybusError {
+/**
+ * Why the first connection could not be made: what can only be a wrong setting is not tried again. `sentinels` is what ioredis
+ * said of those that it asked.
+ */
+export function connectError(error: unknown, first: boolean, sentinels: readonly string[] = []): PolybusError {
   const text = error instanceof Error ? error.message : String(error)
+  if (text.startsWith('All sentinels are unreachable')) return noMaster(sentinels, first)
   const code = (error as { code?: unknown } | null)?.code
   if (first && typeof code === 'string' && HOPELESS.test(code))
     return new PolybusError('CONNECTION_FAILED', `Redis cannot be reached, and trying again will not help: ${text}`, {
@@ -110,6 +114,23 @@ export function connectError(error: unknown, first: boolean): PolybusError {
       sent: 'no',
     })
   return redisError(error, [], 'no')
+}
+
+function noMaster(said: readonly string[], first: boolean): PolybusError {
+  const refused = said.find((text) => /NOAUTH|WRONGPASS|NOPERM/.test(text))
+  if (refused !== undefined)
+    return new PolybusError(
+      'AUTHENTICATION_FAILED',
+      `A sentinel refused: ${refused}. Check sentinelUsername and sentinelPassword of redis().connection.`,
+      { sent: 'no' },
+    )
+  if (said.length > 0 && said.every((text) => text.includes('an invalid reply')))
+    return new PolybusError(
+      'CONNECTION_FAILED',
+      'The sentinels know no master of this name. Check name and sentinels of redis().connection.',
+      { sent: 'no', retryable: !first },
+    )
+  return connectionFailed(`no sentinel tells where the master is: ${[...new Set(said)].join('; ')}`, 'no')
 }
 
 const named = (keys: readonly string[]): string => {

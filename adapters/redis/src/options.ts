@@ -124,6 +124,7 @@ export function checkOptions(options: string | RedisOptions): Settings {
       'redis().connection.keyPrefix',
       'is not supported: names on the server are what `namespace` and `channels` make them.',
     )
+  checkSentinels(given.connection ?? {})
   const merged: Record<string, unknown> = { ...query, ...given }
   const number = (key: keyof RedisOptions, fallback: number, min: number, max = MAX_MS): number =>
     optionalInteger(merged[key], `redis().${key}`, min, max) ?? fallback
@@ -141,6 +142,17 @@ export function checkOptions(options: string | RedisOptions): Settings {
     acceptedHazards: optionalChoices(given.acceptedHazards, 'redis().acceptedHazards', HAZARDS),
     channels: checkChannels(given.channels ?? {}),
   }
+}
+
+/** ioredis would throw what is no error of ours, or wait for a replica that may not be written to. */
+function checkSentinels({ sentinels, name, role }: ClientOptions): void {
+  if (!sentinels) return
+  const where = 'redis().connection'
+  if (!Array.isArray(sentinels) || sentinels.length === 0)
+    throw invalid(`${where}.sentinels`, "expected at least one, such as { host: 'localhost', port: 26379 }.")
+  if (typeof name !== 'string' || name === '')
+    throw invalid(`${where}.name`, 'is missing: what the sentinels call the master, such as mymaster.')
+  if (role === 'slave') throw invalid(`${where}.role`, 'a replica cannot be written to. Leave it out.')
 }
 
 function checkChannels(channels: Readonly<Record<string, RedisChannelOptions>>): Settings['channels'] {

@@ -1,6 +1,6 @@
 // Who waits for new entries is woken by one blocked read that all feeds of an adapter share. It takes nothing, so nothing
 // can be lost with its answer; and when it fails the feeds only look a second later.
-import type { Call, Clock } from '@polybus/core'
+import { type Call, type Clock, sleep } from '@polybus/core'
 import { command, type Link } from './connection.ts'
 import { closed } from './errors.ts'
 
@@ -66,7 +66,7 @@ export function createWaker(clock: Clock, commands: Link, open: (call: Call) => 
       } catch {
         // Whatever it was, the feeds' own calls meet it too, and say so: here it only costs a second.
         covered = undefined
-        await pause()
+        await sleep(clock, REOPEN_MS, closing.signal)
       }
     }
   }
@@ -81,16 +81,6 @@ export function createWaker(clock: Clock, commands: Link, open: (call: Call) => 
       }
     }
   }
-  const pause = (): Promise<void> =>
-    new Promise((resolve) => {
-      const done = (): void => {
-        timer.cancel()
-        closing.signal.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = clock.timer(REOPEN_MS, done)
-      closing.signal.addEventListener('abort', done)
-    })
   const start = (): void => {
     if (running) return
     running = true

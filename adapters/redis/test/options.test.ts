@@ -17,6 +17,9 @@ const wrong: readonly [what: string, options: unknown, named: RegExp][] = [
   ['an unknown hazard', { url, acceptedHazards: ['fire'] }, /redis\(\)\.acceptedHazards/],
   ['a client and a URL', { url, client: {} }, /redis\(\)\.client/],
   ['a key prefix', { connection: { host: 'a', keyPrefix: 'x' } }, /keyPrefix/],
+  ['no sentinels', { connection: { sentinels: [], name: 'm' } }, /connection\.sentinels/],
+  ['sentinels of no master', { connection: { sentinels: [{ host: 'a' }] } }, /connection\.name/],
+  ['a replica', { connection: { sentinels: [{ host: 'a' }], name: 'm', role: 'slave' } }, /connection\.role/],
   ['an unknown option of a channel', { url, channels: { orders: { strem: 'x' } } }, /redis\(\)\.channels\.orders/],
   [
     'an empty option of a channel',

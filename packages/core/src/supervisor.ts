@@ -106,8 +106,10 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         await call(left, dial)
         return rise()
       } catch (error) {
-        lastError = asPolybusError(error, 'CONNECTION_FAILED')
-        if (!lastError.retryable || lastError.code === 'CONNECT_TIMEOUT') throw lastError
+        const cause = asPolybusError(error, 'CONNECTION_FAILED')
+        // That the time was over says less than what an earlier try met.
+        if (!lastError || !cause.retryable || cause.code === 'CONNECT_TIMEOUT' || clock.now() < deadline) lastError = cause
+        if (!cause.retryable || cause.code === 'CONNECT_TIMEOUT') throw cause
         await sleep(clock, Math.min(backoffMs(failures + 1), Math.max(0, deadline - clock.now())), closing.signal)
         if (closing.signal.aborted) throw lastError
       }

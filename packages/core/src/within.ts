@@ -11,7 +11,7 @@ export async function within<T>(
   const abort = new AbortController()
   const stop = (): void => abort.abort(parent?.reason)
   const timer = clock.timer(ms, () =>
-    abort.abort(new PolybusError('CONNECTION_FAILED', `The broker did not answer within ${ms} ms.`)),
+    abort.abort(new PolybusError('CONNECTION_FAILED', `The broker did not answer within ${Math.ceil(ms)} ms.`)),
   )
   parent?.addEventListener('abort', stop)
   try {
