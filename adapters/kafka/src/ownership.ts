@@ -90,11 +90,12 @@ export function createOwnership(options: OwnershipOptions): Ownership {
     dropped(tokens)
     if (tokens.length > 0) source.onLost(tokens)
   }
-  const take = async (places: readonly TopicPartition[], mine: number): Promise<void> => {
+  const take = async (assignment: Assignment, mine: number): Promise<void> => {
+    const places = assignment.partitions.filter((place) => !lanes.has(placeOf(place)))
     if (places.length === 0) return
     // Before the position is read: it may have been in a transaction that was open.
     const own = source.transactional ? await Promise.all(places.map(openTransaction)) : []
-    const starts = await startsOf(session, layout, source, places, call)
+    const starts = await startsOf(session, layout, source, assignment, places, call)
     if (mine !== round) return own.forEach(({ producer }) => void producer.close())
     for (const [index, start] of starts.entries()) {
       const lane = laneAt(start, start.offset, start.finished, own[index])
@@ -134,10 +135,7 @@ export function createOwnership(options: OwnershipOptions): Ownership {
       const now = new Map(assignment.partitions.map((place) => [placeOf(place), place]))
       lose([...lanes.values()].filter((lane) => !kept || !now.has(placeOf(lane))))
       try {
-        await take(
-          assignment.partitions.filter((place) => !lanes.has(placeOf(place))),
-          mine,
-        )
+        await take(assignment, mine)
       } catch (error) {
         breakUp(error)
         return []

@@ -1,6 +1,6 @@
 // Where a group begins in partitions that it has just been given.
 import { type Call, PolybusError, type Source } from '@polybus/core'
-import type { Position, Range, TopicPartition } from './client.ts'
+import type { Assignment, Position, Range, TopicPartition } from './client.ts'
 import { feedBroken } from './errors.ts'
 import type { Layout } from './layout.ts'
 import { placeOf } from './names.ts'
@@ -18,6 +18,7 @@ export async function startsOf(
   session: Session,
   layout: Layout,
   { group, from }: Pick<Source, 'group' | 'from'>,
+  { generation }: Pick<Assignment, 'generation'>,
   partitions: readonly TopicPartition[],
   call: Call,
 ): Promise<readonly Start[]> {
@@ -28,9 +29,11 @@ export async function startsOf(
     ...topics.map((topic) => admin.offsets(topic, call)),
   ])
   const positions = new Map(committed.map((position) => [placeOf(position), position]))
+  // Partitions that were added to a group that ran before hold what nobody has read yet.
+  const isNew = generation <= 1 || !committed.some(({ topic }) => topic === layout.topic)
   // A declared group that has lost its position (they expire) begins where nothing is missed; so do copies made for a group.
   const atEnd = ({ topic }: TopicPartition): boolean =>
-    from === 'end' && topic === layout.topic && !layout.groups.includes(group)
+    from === 'end' && isNew && topic === layout.topic && !layout.groups.includes(group)
   return partitions.map((place): Start => {
     const range = ranges[topics.indexOf(place.topic)]?.find(({ partition }) => partition === place.partition)
     if (!range) throw feedBroken(`Kafka does not tell the offsets of ${placeOf(place)}.`)

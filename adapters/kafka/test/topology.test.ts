@@ -161,6 +161,32 @@ await describeBroker(
       expect(await committed(tool, topic, `${topic}.work`)).toEqual([0, 0, 0, 0])
     })
 
+    test('kafka: a group that began at the end misses nothing of partitions that somebody adds', async () => {
+      const { connect, namespace, admin } = bench(broker())
+      const adapter = await connect()
+      const orders = spec('orders', { groups: [], partitions: 1 })
+      await create(adapter, orders)
+      await send(adapter, orders, wire({ id: 'before' }))
+      const first = await subscribe(adapter, orders, { from: 'end' })
+      await send(adapter, orders, wire({ id: 'm-0' }))
+      const taken = await first.take(1)
+      expect(taken.map(({ message }) => message.id)).toEqual(['m-0'])
+      await first.ack(...taken)
+      const tool = await admin()
+      const topic = `${namespace}.orders`
+      await tool.createPartitions({ topicPartitions: [{ topic, count: 3 }] })
+      const more = spec('orders', { groups: [], partitions: 3 })
+      const other = await connect()
+      // Kafka tells a little later.
+      await until(async () => (await plan(other, more)).conflicts.length === 0, 'the new partitions')
+      const messages = Array.from({ length: 6 }, (_, n) => wire({ id: `m-${n + 1}` }))
+      await send(other, more, messages)
+      await first.feed.close()
+      const second = await subscribe(other, more, { from: 'end' })
+      const ids = (await second.take(6)).map(({ message }) => message.id)
+      expect(new Set(ids)).toEqual(new Set(messages.map(({ id }) => id)))
+    })
+
     test('kafka: a group that is declared later still gets what was there before', async () => {
       const { connect } = bench(broker())
       const adapter = await connect()
