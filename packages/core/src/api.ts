@@ -3,7 +3,8 @@ import type { Adapter, Stats } from './adapter.ts'
 import type { AnyChannel, Channel, Opt } from './channel.ts'
 import type { Duration } from './duration.ts'
 import type { IdempotencyStore } from './idempotency.ts'
-import type { Message } from './message.ts'
+import type { Inspection } from './inspect.ts'
+import type { Message, WireMessage } from './message.ts'
 import type { PublishMiddleware } from './publish/outgoing.ts'
 
 /** What handlers may return: `order => repo.save(order)` compiles; the value is ignored. */
@@ -152,19 +153,34 @@ export interface DeadLetter<O> {
   readonly attempts: number
   readonly firstFailedAt: Date
   readonly lastFailedAt: Date
+  /** As the broker keeps it, `polybus-*` headers included: all that {@link DeadLetters.restore} needs. */
+  readonly wire: WireMessage
 }
 /** By ids, or by all of what is given. `{}` selects all. */
 export type Selection =
   | { readonly ids: readonly string[] }
   | Opt<{ reason: string; errorName: string; key: string; since: Date; until: Date }>
+export interface Acted {
+  readonly done: number
+  readonly failed: number
+}
+export type ActOptions = Opt<{
+  /** Ends it between two letters: the one under way is finished first. What was done stays done; the rest is where it was. */
+  signal: AbortSignal
+  /** Called after each letter. */
+  progress: (sofar: Acted) => void
+}>
 export interface DeadLetters<I, O> {
-  list(selection?: Selection): AsyncIterable<DeadLetter<O>>
+  /** Oldest first, a page at a time. Where the broker has no cursor a look holds what it showed until it ends. */
+  list(selection?: Selection, options?: Opt<{ signal: AbortSignal }>): AsyncIterable<DeadLetter<O>>
   /** Back to this group alone, with a new count of attempts. `edit` gives the value to send instead. */
   replay(
     selection: Selection,
-    options?: Opt<{ edit: (value: unknown, letter: DeadLetter<O>) => I; perSecond: number; signal: AbortSignal }>,
-  ): Promise<{ done: number; failed: number }>
-  discard(selection: Selection): Promise<{ done: number; failed: number }>
+    options?: ActOptions & Opt<{ edit: (value: unknown, letter: DeadLetter<O>) => I | Promise<I>; perSecond: number }>,
+  ): Promise<Acted>
+  discard(selection: Selection, options?: ActOptions): Promise<Acted>
+  /** Puts letters there again, as they were: what {@link DeadLetter.wire} kept of them, elsewhere or before. Twice gives two. */
+  restore(letters: Iterable<WireMessage> | AsyncIterable<WireMessage>, options?: ActOptions): Promise<Acted>
 }
 
 /** For whoever reports elsewhere: metrics, traces, alerts. */
@@ -198,6 +214,10 @@ export interface Bus extends AsyncDisposable {
   start(...consumers: readonly Consumer[]): Promise<readonly Subscription[]>
   deadLetters<I, O, G extends string>(channel: Channel<I, O, G>, group: NoInfer<G>): DeadLetters<I, O>
   stats(channel: AnyChannel, group: string): Promise<Stats>
+  /** What the broker has for a channel and its declared groups, and what it lacks. Creates nothing. */
+  inspect(channel: AnyChannel): Promise<Inspection>
+  /** Sets channels up, as their first use would: `topology: 'create'` creates what is missing. */
+  prepare(...channels: readonly AnyChannel[]): Promise<void>
   /** Logs only. */
   rewind(
     channel: AnyChannel,

@@ -9,6 +9,7 @@ import { createAdmin } from './dead-letter/admin.ts'
 import { type Duration, milliseconds, show } from './duration.ts'
 import { describeError, PolybusError } from './errors.ts'
 import { groupPrefix } from './idempotency.ts'
+import { inspect } from './inspect.ts'
 import type { Message } from './message.ts'
 import type { Outputs } from './outputs.ts'
 import { checkKeys, checkName, invalid } from './options.ts'
@@ -176,6 +177,13 @@ export async function createBus(
       const { stats } = adapter
       if (!stats) return { backlog: null, inFlight: null, oldestAgeMs: null, deadLetters: null }
       return supervisor.ask(STATS_MS, (signal) => stats.read(definition.spec, group, { signal }), { again: true })
+    },
+    inspect: async (channel) => {
+      const { spec } = definitionOf(channel)
+      return supervisor.ask(STATS_MS, (signal) => inspect(adapter, spec, { signal }), { again: true })
+    },
+    prepare: async (...channels) => {
+      await Promise.all(channels.map((channel) => ensureSoon(definitionOf(channel))))
     },
     async rewind(channel, group, given) {
       const definition = await known(channel, group)

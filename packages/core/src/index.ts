@@ -33,6 +33,7 @@ export {
 } from './errors.ts'
 export { checkEnvelope, type Envelope, type EnvelopeFunctions, type ForeignMessage, readForeign } from './foreign.ts'
 export type { Claim, ClaimStore, IdempotencyStore, MaybePromise, TransactionalStore } from './idempotency.ts'
+export type { Inspection } from './inspect.ts'
 export type { Headers, HeaderValue, Message, WireMessage } from './message.ts'
 export {
   checkKeys,

@@ -1,6 +1,6 @@
 // List, replay, edit and discard, the same on every broker that lets one look.
 import type { Adapter, BrowseSession, Capabilities, RawDeadLetter } from '../adapter.ts'
-import type { DeadLetter, DeadLetters, Logger, Selection } from '../api.ts'
+import type { Acted, ActOptions, DeadLetter, DeadLetters, Logger, Selection } from '../api.ts'
 import type { ChannelDefinition } from '../channel.ts'
 import { type Clock, sleep } from '../clock.ts'
 import { createDecode } from '../consume/decode.ts'
@@ -8,6 +8,7 @@ import { LADDER_MS } from '../consume/delay.ts'
 import { readProgress } from '../consume/progress.ts'
 import { describeError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
+import type { WireMessage } from '../message.ts'
 import { checkKeys, invalid, optionalFunction } from '../options.ts'
 import type { Publisher } from '../publish/publisher.ts'
 import type { Supervisor } from '../supervisor.ts'
@@ -25,6 +26,9 @@ export interface AdminOptions {
 
 const PAGE = 100
 const CALL_MS = 10_000
+const ACT = ['signal', 'progress']
+/** Letters that are written at one time. */
+const AT_ONCE = 100
 const SELECTION = ['ids', 'reason', 'errorName', 'key', 'since', 'until']
 
 export function createAdmin(
@@ -62,6 +66,15 @@ export function createAdmin(
     }
   }
 
+  const checkAct = (given: ActOptions, where: string, known: readonly string[] = ACT): AbortSignal => {
+    checkKeys(given, known, where)
+    optionalFunction(given.progress, `${where}.progress`)
+    const { signal = never } = given
+    if (!(signal instanceof AbortSignal))
+      throw invalid(`${where}.signal`, `expected an AbortSignal, got ${show(signal)}.`)
+    return signal
+  }
+
   async function* walk(
     session: BrowseSession,
     selection: Selection,
@@ -71,7 +84,7 @@ export function createAdmin(
       const page = await call((limit) => session.next(PAGE, { signal: limit }), signal)
       if (page.length === 0) return
       for (const raw of page) {
-        if (signal.aborted) throw new PolybusError('ABORTED', undefined, { cause: signal.reason })
+        refuseAborted(signal)
         const letter = await readLetter(raw, decode)
         if (matches(letter, selection)) yield { raw, letter }
       }
@@ -81,9 +94,10 @@ export function createAdmin(
   /** Does something with each letter that is selected now, and then takes it off. */
   const each = async (
     selection: Selection,
+    { progress }: ActOptions,
     signal: AbortSignal,
     act: (raw: RawDeadLetter, letter: DeadLetter<unknown>) => Promise<void>,
-  ): Promise<{ done: number; failed: number }> => {
+  ): Promise<Acted> => {
     const session = await open(signal)
     let done = 0
     let failed = 0
@@ -101,13 +115,14 @@ export function createAdmin(
           if (result && !result.ok) throw result.error
           done++
         } catch (error) {
-          if (signal.aborted) throw error
+          if (PolybusError.is(error, 'ABORTED') && signal.aborted) throw error
           failed++
           log.warn(
             { channel: name, group, id: letter.id, err: describeError(error) },
             'a dead letter was left where it is',
           )
         }
+        progress?.({ done, failed })
       }
     } finally {
       await end(session)
@@ -116,36 +131,69 @@ export function createAdmin(
     return { done, failed }
   }
 
-  return {
-    async *list(selection = {}) {
-      check(selection, 'list()')
-      const session = await open(never)
+  /** Several at a time, in their order as far as the broker keeps it. */
+  const putBack = async (
+    letters: Iterable<WireMessage> | AsyncIterable<WireMessage>,
+    { progress }: ActOptions,
+    signal: AbortSignal,
+  ): Promise<Acted> => {
+    await options.ensure(channel)
+    let done = 0
+    let failed = 0
+    const put = async (message: WireMessage): Promise<void> => {
       try {
-        for await (const { letter } of walk(session, selection, never)) yield letter
+        await publisher.send(message, { kind: 'dead-letter', channel: name, group })
+        done++
+      } catch (error) {
+        failed++
+        log.warn({ channel: name, group, id: message.id, err: describeError(error) }, 'a dead letter was not restored')
+      }
+      progress?.({ done, failed })
+    }
+    const underWay = new Set<Promise<void>>()
+    try {
+      for await (const message of letters) {
+        refuseAborted(signal)
+        const one = put(message).finally(() => underWay.delete(one))
+        underWay.add(one)
+        if (underWay.size >= AT_ONCE) await Promise.race(underWay)
+      }
+    } finally {
+      await Promise.all(underWay)
+    }
+    return { done, failed }
+  }
+
+  return {
+    async *list(selection = {}, given = {}) {
+      check(selection, 'list()')
+      const signal = checkAct(given, 'list()', ['signal'])
+      const session = await open(signal)
+      try {
+        for await (const { letter } of walk(session, selection, signal)) yield letter
       } finally {
         await end(session)
       }
     },
     async replay(selection, given = {}) {
       check(selection, 'replay()')
-      checkKeys(given, ['edit', 'perSecond', 'signal'], 'replay()')
-      const { edit, perSecond, signal = never } = given
+      const signal = checkAct(given, 'replay()', [...ACT, 'edit', 'perSecond'])
+      const { edit, perSecond } = given
       optionalFunction(edit, 'replay().edit')
-      if (!(signal instanceof AbortSignal))
-        throw invalid('replay().signal', `expected an AbortSignal, got ${show(signal)}.`)
       if (perSecond !== undefined && !(perSecond > 0))
         throw invalid('replay().perSecond', `expected a number above 0, got ${show(perSecond)}.`)
       const { delay } = await options.ensure(channel)
       const delayMs = delay.kind === 'ladder' ? (LADDER_MS.at(-1) as number) : 0
       let next = clock.now()
-      return each(selection, signal, async (raw, letter) => {
+      return each(selection, given, signal, async (raw, letter) => {
         if (perSecond !== undefined) {
           await sleep(clock, next - clock.now(), signal)
+          refuseAborted(signal)
           next = Math.max(next, clock.now()) + 1000 / perSecond
         }
         let message = replayed(raw.message)
         if (edit) {
-          const value = edit(letter.value, letter)
+          const value = await edit(letter.value, letter)
           message = {
             ...message,
             body: await publisher.encode(channel, value),
@@ -154,12 +202,18 @@ export function createAdmin(
             contentType: channel.codec.contentType,
           }
         }
-        await publisher.send(message, { kind: 'group', channel: name, group, delayMs }, given.signal)
+        // Not with the signal: a copy that may or may not be there could not be taken off.
+        await publisher.send(message, { kind: 'group', channel: name, group, delayMs })
       })
     },
-    async discard(selection) {
+    async discard(selection, given = {}) {
       check(selection, 'discard()')
-      return each(selection, never, () => Promise.resolve())
+      return each(selection, given, checkAct(given, 'discard()'), () => Promise.resolve())
     },
+    restore: async (letters, given = {}) => putBack(letters, given, checkAct(given, 'restore()')),
   }
+}
+
+function refuseAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw new PolybusError('ABORTED', undefined, { cause: signal.reason })
 }

@@ -30,8 +30,15 @@ export async function readLetter({ message, position }: RawDeadLetter, decode: D
     attempts: progress.made,
     firstFailedAt: date(progress.firstFailedAt, at),
     lastFailedAt: date(progress.lastFailedAt, at),
+    wire: progress.id === undefined && message.source === undefined ? withId(message, id) : message,
   }
 }
+
+/** A foreign message keeps the id that it was given: elsewhere its position is another one. */
+const withId = (message: WireMessage, id: string): WireMessage => ({
+  ...message,
+  headers: [...message.headers, [HEADER.id, id]],
+})
 
 export function matches(letter: DeadLetter<unknown>, selection: Selection): boolean {
   if ('ids' in selection) return selection.ids.includes(letter.id)
