@@ -32,7 +32,18 @@ export {
   redact,
 } from './errors.ts'
 export { checkEnvelope, type Envelope, type EnvelopeFunctions, type ForeignMessage, readForeign } from './foreign.ts'
-export type { Claim, ClaimStore, IdempotencyStore, MaybePromise, TransactionalStore } from './idempotency.ts'
+export type {
+  Claim,
+  ClaimStore,
+  HeadState,
+  IdempotencyStore,
+  MaybePromise,
+  ParkedLine,
+  ParkedMessage,
+  Parking,
+  TransactionalParking,
+  TransactionalStore,
+} from './idempotency.ts'
 export type { Inspection } from './inspect.ts'
 export type { Headers, HeaderValue, Message, WireMessage } from './message.ts'
 export {
