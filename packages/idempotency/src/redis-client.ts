@@ -1,0 +1,69 @@
+// The user's client as the store sees it: few methods, and calls that end.
+import { type Clock, describeError, PolybusError } from '@polybus/core'
+import type { Script } from './redis-scripts.ts'
+
+/** What is used of a client: those of ioredis (`Redis` and `Cluster`) fit. */
+export interface RedisClient {
+  eval(script: string, keyCount: number, ...args: (string | number)[]): Promise<unknown>
+  /** Without it every call carries its script. */
+  evalsha?(sha: string, keyCount: number, ...args: (string | number)[]): Promise<unknown>
+  readonly isCluster?: boolean
+  /** A cluster's servers, each with a part of the keys. */
+  nodes?(role: 'master'): readonly RedisClient[]
+  readonly options?: { readonly keyPrefix?: string | undefined }
+}
+
+/** @throws {PolybusError} `STORE_UNAVAILABLE`, within the time limit. */
+export type Evaluate = (script: Script, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>
+
+/**
+ * Scripts through a client, each within `limitMs` whatever the client does: ioredis keeps commands while it is offline, for as
+ * long as that takes. What was given up may still be done, when the client is back; until it is answered nothing more is handed over,
+ * or what a client keeps would have no limit.
+ */
+export function createEvaluate(client: RedisClient, limitMs: number, clock: Pick<Clock, 'timer'>): Evaluate {
+  let givenUp = 0
+  const ask = async ({ text, sha }: Script, args: [number, ...(string | number)[]], isLate: () => boolean) => {
+    if (!client.evalsha) return client.eval(text, ...args)
+    try {
+      return await client.evalsha(sha, ...args)
+    } catch (error) {
+      // A server that was started anew, or another one, does not know it yet: it has done nothing.
+      if (isLate() || !(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
+      return client.eval(text, ...args)
+    }
+  }
+  return (script, keys, args) =>
+    new Promise((resolve, reject) => {
+      if (givenUp > 0) return reject(unavailable('it has still not answered'))
+      let late = false
+      const timer = clock.timer(limitMs, () => {
+        late = true
+        givenUp++
+        reject(unavailable(`it has not answered within ${limitMs} ms`))
+      })
+      const answered = (): void => {
+        timer.cancel()
+        if (late) givenUp--
+      }
+      ask(script, [keys.length, ...keys, ...args], () => late).then(
+        (value) => {
+          answered()
+          resolve(value)
+        },
+        (error: unknown) => {
+          answered()
+          reject(redisError(error))
+        },
+      )
+    })
+}
+
+const unavailable = (text: string, cause?: unknown): PolybusError =>
+  new PolybusError('STORE_UNAVAILABLE', `The idempotency store in Redis cannot be used: ${text}`, { cause })
+
+/** What a client rejected with, as ours. ioredis hangs the command on its errors: passwords and keys, for every logger that shows causes. */
+export function redisError(error: unknown): PolybusError {
+  if (typeof error === 'object' && error !== null) Reflect.deleteProperty(error, 'command')
+  return unavailable(describeError(error).message, error)
+}

@@ -1,0 +1,154 @@
+// Claims in Redis: shared by all processes, one round trip for all calls of a tick.
+import { randomBytes } from 'node:crypto'
+import {
+  checkKeys,
+  type Claim,
+  type ClaimStore,
+  type Clock,
+  type Duration,
+  invalid,
+  optionalDuration,
+  systemClock,
+} from '@polybus/core'
+import { createEvaluate, type RedisClient, redisError } from './redis-client.ts'
+import { CLAIMED, CLAIMS, FORGET, HANDLED, literally } from './redis-scripts.ts'
+
+export interface RedisStoreOptions {
+  /** What the store's keys begin with, so that other data can live beside them. Default `polybus:idempotency:`. */
+  readonly prefix?: string | undefined
+  /** How long a completed key is remembered. Default `'7d'`. */
+  readonly ttl?: Duration | undefined
+  /** After how long without an answer a call fails, which pauses consuming. Default `'5s'`. */
+  readonly timeout?: Duration | undefined
+  /** Default: a system clock of its own. */
+  readonly clock?: Pick<Clock, 'timer'> | undefined
+}
+
+/** The Redis store: all of its calls are promises. */
+export interface RedisStore extends ClaimStore {
+  claim(key: string, leaseMs: number): Promise<Claim>
+  complete(key: string, fence: unknown): Promise<boolean>
+  release(key: string, fence: unknown): Promise<void>
+  renew(key: string, fence: unknown, leaseMs: number): Promise<boolean>
+  forget(prefix: string): Promise<void>
+}
+
+interface Pending {
+  readonly want: 'claim' | 'complete' | 'release' | 'renew'
+  readonly key: string
+  readonly fence: string
+  readonly leaseMs: number
+  readonly resolve: (answer: number) => void
+  readonly reject: (error: unknown) => void
+}
+
+const DUPLICATE: Claim = { status: 'duplicate' }
+const BUSY: Claim = { status: 'busy' }
+/** A command of so many keys takes the server less than a millisecond. */
+const AT_ONCE = 250
+const SCAN_COUNT = 1000
+const MAX_UNANSWERED = 10_000
+
+/**
+ * Remembers handled messages in Redis 6.2 or newer, for all processes that use the same `prefix`. The client is yours: it is
+ * neither configured nor closed. Redis must keep what it confirmed (`noeviction`, persistence): what it loses, runs again.
+ *
+ * @param client of ioredis: a `Redis` or a `Cluster`.
+ * @throws {PolybusError} `INVALID_OPTION` where an option is wrong. Its calls reject with `STORE_UNAVAILABLE`, within `timeout`.
+ * @example
+ * const charge = consumer(orders, 'charge', { idempotency: redisStore(new Redis(url), { ttl: '3d' }), handler: collect })
+ */
+export function redisStore(client: RedisClient, options: RedisStoreOptions = {}): RedisStore {
+  if (typeof client?.eval !== 'function') throw invalid('redisStore() client', 'expected a client of ioredis.')
+  checkKeys(options, ['prefix', 'ttl', 'timeout', 'clock'], 'redisStore()')
+  const prefix = options.prefix ?? 'polybus:idempotency:'
+  if (typeof prefix !== 'string' || prefix === '')
+    throw invalid('redisStore().prefix', 'expected a text that is not empty.')
+  const ttlMs = optionalDuration(options.ttl, 'redisStore().ttl', 1) ?? 7 * 86_400_000
+  const timeoutMs = optionalDuration(options.timeout, 'redisStore().timeout', 1) ?? 5000
+  const clock = options.clock ?? systemClock()
+  if (typeof clock.timer !== 'function') throw invalid('redisStore().clock', 'expected a clock with timer().')
+
+  const evaluate = createEvaluate(client, timeoutMs, clock)
+  // In a cluster keys live apart.
+  const atOnce = client.isCluster === true ? 1 : AT_ONCE
+  // Fences are ours alone, and a server that lost its data cannot give one out twice.
+  const self = randomBytes(12).toString('base64url')
+  let count = 0
+  /** Claims that the server may hold for nobody, with their families: the answer did not come, or they could not be given back. */
+  const unanswered = new Map<string, number>()
+  const remember = (key: string, family: number): void => {
+    unanswered.set(key, family)
+    if (unanswered.size <= MAX_UNANSWERED) return
+    for (const oldest of unanswered.keys()) return void unanswered.delete(oldest)
+  }
+
+  let queue: Pending[] = []
+  const ask = (want: Pending['want'], key: string, fence: unknown, leaseMs = 0): Promise<number> =>
+    new Promise((resolve, reject) => {
+      // After all that the present event sets off: handlers that one answer woke end together.
+      if (queue.length === 0) process.nextTick(flush)
+      queue.push({ want, key, fence: String(fence), leaseMs, resolve, reject })
+    })
+  const flush = (): void => {
+    const calls = queue
+    queue = []
+    for (let from = 0; from < calls.length; from += atOnce) send(calls.slice(from, from + atOnce))
+  }
+  const send = (calls: readonly Pending[]): void => {
+    const keys: string[] = []
+    const args: (string | number)[] = [ttlMs]
+    for (const { want, key, fence, leaseMs } of calls) {
+      keys.push(prefix + key)
+      args.push(want, fence, leaseMs)
+    }
+    evaluate(CLAIMS, keys, args).then(
+      (answers) => {
+        for (const [index, { resolve, reject }] of calls.entries()) {
+          const answer = (answers as readonly unknown[])[index]
+          if (typeof answer === 'number') resolve(answer)
+          else reject(redisError(answer))
+        }
+      },
+      (error: unknown) => {
+        for (const { reject } of calls) reject(error)
+      },
+    )
+  }
+
+  return {
+    kind: 'claim',
+    async claim(key, leaseMs) {
+      const family = unanswered.get(key) ?? ++count
+      unanswered.delete(key)
+      const fence = `${self}-${family}.${++count}`
+      try {
+        const answer = await ask('claim', key, fence, leaseMs)
+        return answer === CLAIMED ? { status: 'claimed', fence } : answer === HANDLED ? DUPLICATE : BUSY
+      } catch (error) {
+        remember(key, family)
+        throw error
+      }
+    },
+    complete: async (key, fence) => (await ask('complete', key, fence)) === 1,
+    async release(key, fence) {
+      try {
+        await ask('release', key, fence)
+      } catch (error) {
+        const family = Number(/-(\d+)\.\d+$/.exec(String(fence))?.[1])
+        if (family > 0) remember(key, family)
+        throw error
+      }
+    },
+    renew: async (key, fence, leaseMs) => (await ask('renew', key, fence, leaseMs)) === 1,
+    async forget(start) {
+      const pattern = `${literally((client.options?.keyPrefix ?? '') + prefix + start)}*`
+      for (const node of (client.isCluster === true && client.nodes?.('master')) || [client]) {
+        const step = createEvaluate(node, timeoutMs, clock)
+        let cursor = '0'
+        do cursor = String(await step(FORGET, [], [cursor, pattern, SCAN_COUNT]))
+        while (cursor !== '0')
+      }
+    },
+  }
+}

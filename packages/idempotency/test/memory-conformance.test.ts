@@ -1,0 +1,3 @@
+import { runStoreConformance } from '../src/testing/index.ts'
+
+await runStoreConformance({ harness: new URL('./harness-memory.ts', import.meta.url) })
