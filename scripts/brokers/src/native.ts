@@ -8,6 +8,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -17,7 +18,7 @@ import { type Place, readState, type State, writeState } from './cache.ts'
 import type { Driver } from './driver.ts'
 import { lastLines, type Say } from './install.ts'
 import { isFree, PORT_PATIENCE_MS } from './ports.ts'
-import { end, pause, type ProcessRef, refOf, send, stateOf } from './processes.ts'
+import { childrenOf, end, pause, type ProcessRef, refOf, send, stateOf } from './processes.ts'
 import { provide } from './provisions.ts'
 import { saidBy } from './said-by.ts'
 import type { Launch, Layout, Native, Service } from './service.ts'
@@ -41,7 +42,11 @@ export function native(service: Service, own: Native, place: Place, say: Say): D
   /** The server first: the others serve it. */
   const endAll = async (signal: NodeJS.Signals): Promise<void> => {
     const processes = Object.entries(state()?.processes ?? {})
-    for (const [, ref] of processes.toReversed()) await end(ref, signal, signal === 'SIGKILL' ? 0 : STOP_LIMIT_MS)
+    for (const [, ref] of processes.toReversed()) {
+      const children = signal === 'SIGKILL' && own.forks ? childrenOf(ref) : []
+      await end(ref, signal, signal === 'SIGKILL' ? 0 : STOP_LIMIT_MS)
+      for (const child of children) await end(child, 'SIGKILL', 0)
+    }
     const now = state()
     if (now) writeState(place, { ...now, processes: {} })
   }
@@ -64,6 +69,7 @@ export function native(service: Service, own: Native, place: Place, say: Say): D
       for (const [file, content] of Object.entries(own.files?.(layout) ?? {}))
         writeFileSync(join(place.folder, file), content)
       rotate(place.log)
+      for (const file of own.leftovers?.(layout) ?? []) rmSync(file, { force: true })
       await format(service, own, layout, programs, place, signal)
 
       const dead: string[] = []
@@ -93,14 +99,16 @@ export function native(service: Service, own: Native, place: Place, say: Say): D
       }
       return state()?.processes ?? {}
     },
-    stop: () => endAll('SIGTERM'),
+    stop: () => endAll(own.stopSignal ?? 'SIGTERM'),
     kill: () => endAll('SIGKILL'),
     pause() {
       const ref = server()
       if (!ref || !pause(ref)) throw new Error(`${place.name} of ${place.instance} does not run.`)
+      if (own.forks) for (const child of childrenOf(ref)) pause(child)
     },
     resume() {
       const ref = server()
+      if (ref && own.forks) for (const child of childrenOf(ref)) send(child, 'SIGCONT')
       if (ref) send(ref, 'SIGCONT')
     },
     async remove() {},

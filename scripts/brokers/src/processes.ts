@@ -79,6 +79,27 @@ export async function end(ref: ProcessRef, signal: NodeJS.Signals, limitMs: numb
     throw new Error(`Process ${ref.pid} does not end, not even by SIGKILL.`)
 }
 
+/** Processes whose parent it is, at this moment. */
+export function childrenOf({ pid }: ProcessRef): readonly ProcessRef[] {
+  const pids = LINUX
+    ? readdirSync('/proc').filter((name) => /^\d+$/.test(name) && parentInProc(name) === pid)
+    : execFileSync('ps', ['-A', '-o', 'ppid=,pid='], { encoding: 'utf8' })
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/))
+        .filter(([parent]) => Number(parent) === pid)
+        .map(([, child]) => child)
+  return pids.flatMap((child) => refOf(Number(child)) ?? [])
+}
+
+function parentInProc(pid: string): number | undefined {
+  try {
+    return Number(fieldsOf(readFileSync(`/proc/${pid}/stat`, 'latin1'))[1])
+  } catch {
+    // It ended just now.
+    return undefined
+  }
+}
+
 const LINUX = existsSync('/proc/self/stat')
 let boot: string | undefined
 

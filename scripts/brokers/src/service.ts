@@ -64,6 +64,12 @@ export interface Native {
   files?(layout: Layout): Readonly<Record<string, string>>
   /** Runs to its end before a start that finds no such file in the instance's folder. */
   readonly format?: { readonly unless: string; launch(layout: Layout): Omit<Launch, 'role'> }
+  /** Ends it in good order, also while clients are connected. Default SIGTERM. */
+  readonly stopSignal?: NodeJS.Signals
+  /** Its server works through child processes: a kill takes them with it, and a pause stops them too. */
+  readonly forks?: boolean
+  /** Files that a killed server leaves, and that would keep the next one from starting. */
+  leftovers?(layout: Layout): readonly string[]
   /** In this order. The one called `server` gets signals; the others are started before it and end after it. */
   processes(layout: Layout): readonly Launch[]
 }

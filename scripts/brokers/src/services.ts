@@ -1,6 +1,7 @@
 // The one place for images, ports and settings. docker-compose.yml is written from it (`npm run brokers -- compose`),
 // native servers are started from it, and a new service is one more entry, in a file of its own where it is long.
 import { kafka } from './kafka.ts'
+import { postgres } from './postgres.ts'
 import { greeting } from './probe.ts'
 import { redpanda } from './redpanda.ts'
 import type { Service } from './service.ts'
@@ -12,7 +13,6 @@ const redisFlags = (settings: Readonly<Record<string, string | number>>): readon
   Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])
 
 const RABBITMQ_USER = { user: 'guest', password: 'guest' }
-const POSTGRES = { POSTGRES_USER: 'polybus', POSTGRES_PASSWORD: 'polybus', POSTGRES_DB: 'polybus' }
 const http = greeting('GET / HTTP/1.0\r\n\r\n', (heard) => heard.startsWith('HTTP/'))
 const slow = { interval: '5s', timeout: '10s', retries: 12, start_period: '10s' }
 const quick = { interval: '2s', timeout: '3s', retries: 15 }
@@ -146,21 +146,7 @@ export const services: Readonly<Record<BrokerName, Service>> = {
     },
   },
 
-  postgres: {
-    title: 'PostgreSQL',
-    image: 'postgres:16',
-    ports: [{ name: 'postgres', variable: 'POSTGRES_PORT', port: 5432, inside: 5432 }],
-    url: (port) =>
-      `postgres://${POSTGRES.POSTGRES_USER}:${POSTGRES.POSTGRES_PASSWORD}@127.0.0.1:${port}/${POSTGRES.POSTGRES_DB}`,
-    // An SSLRequest, which it answers with one letter.
-    answers: greeting('\0\0\0\x08\x04\xd2\x16\x2f', (heard) => /^[SN]/.test(heard)),
-    startLimitMs: 60_000,
-    keepsData: true,
-    compose: {
-      environment: POSTGRES,
-      healthcheck: { test: ['CMD', 'pg_isready', '-h', '127.0.0.1', '-U', POSTGRES.POSTGRES_USER], ...quick },
-    },
-  },
+  postgres,
 }
 
 export const brokerNames: readonly BrokerName[] = Object.keys(services).filter(isBroker)
