@@ -1,4 +1,4 @@
-// The user's client as the store sees it: few methods, and calls that end.
+// The user's client as the store sees it: few methods, calls that end, and one command for all calls of a tick.
 import { type Clock, describeError, PolybusError } from '@polybus/core'
 import type { Script } from './redis-scripts.ts'
 
@@ -13,25 +13,30 @@ export interface RedisClient {
   readonly options?: { readonly keyPrefix?: string | undefined }
 }
 
-/** @throws {PolybusError} `STORE_UNAVAILABLE`, within the time limit. */
-export type Evaluate = (script: Script, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>
+type Args = readonly (string | number)[]
+/** Rejects with `STORE_UNAVAILABLE`, within the time limit. */
+export type Evaluate = (script: Script, keys: readonly string[], args: Args) => Promise<unknown>
 
 /**
  * Scripts through a client, each within `limitMs` whatever the client does: ioredis keeps commands while it is offline, for as
- * long as that takes. What was given up may still be done, when the client is back; until it is answered nothing more is handed over,
+ * long as that takes. What was given up may still be done when the client is back; until it is answered nothing more is handed over,
  * or what a client keeps would have no limit.
  */
 export function createEvaluate(client: RedisClient, limitMs: number, clock: Pick<Clock, 'timer'>): Evaluate {
   let givenUp = 0
-  const ask = async ({ text, sha }: Script, args: [number, ...(string | number)[]], isLate: () => boolean) => {
+  const ask = async (
+    { text, sha }: Script,
+    args: [number, ...(string | number)[]],
+    isLate: () => boolean,
+  ): Promise<unknown> => {
     if (!client.evalsha) return client.eval(text, ...args)
     try {
       return await client.evalsha(sha, ...args)
     } catch (error) {
       // A server that was started anew, or another one, does not know it yet: it has done nothing.
       if (isLate() || !(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-      return client.eval(text, ...args)
     }
+    return client.eval(text, ...args)
   }
   return (script, keys, args) =>
     new Promise((resolve, reject) => {
@@ -53,17 +58,70 @@ export function createEvaluate(client: RedisClient, limitMs: number, clock: Pick
         },
         (error: unknown) => {
           answered()
-          reject(redisError(error))
+          reject(asUnavailable(error))
         },
       )
+    })
+}
+
+export interface TogetherOptions {
+  /** How many go in one command. */
+  readonly atOnce: number
+  /** What the script gets once, before all of them. */
+  readonly first?: Args
+}
+interface Pending {
+  readonly keys: readonly string[]
+  readonly args: Args
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** A script that takes many records at once: the calls of a tick become one command, and each gets its own answer. */
+export function createTogether(
+  evaluate: Evaluate,
+  script: Script,
+  { atOnce, first = [] }: TogetherOptions,
+): (keys: readonly string[], args: Args) => Promise<unknown> {
+  let queue: Pending[] = []
+  const flush = (): void => {
+    const calls = queue
+    queue = []
+    for (let from = 0; from < calls.length; from += atOnce) send(calls.slice(from, from + atOnce))
+  }
+  const send = (calls: readonly Pending[]): void => {
+    const keys: string[] = []
+    const args = [...first]
+    for (const call of calls) {
+      keys.push(...call.keys)
+      args.push(...call.args)
+    }
+    evaluate(script, keys, args).then(
+      (answers) => {
+        for (const [index, { resolve, reject }] of calls.entries()) {
+          const answer = (answers as readonly unknown[])[index]
+          if (answer instanceof Error) reject(asUnavailable(answer))
+          else resolve(answer)
+        }
+      },
+      (error: unknown) => {
+        for (const { reject } of calls) reject(error)
+      },
+    )
+  }
+  return (keys, args) =>
+    new Promise((resolve, reject) => {
+      // After all that the present event sets off: handlers that one answer woke end together.
+      if (queue.length === 0) process.nextTick(flush)
+      queue.push({ keys, args, resolve, reject })
     })
 }
 
 const unavailable = (text: string, cause?: unknown): PolybusError =>
   new PolybusError('STORE_UNAVAILABLE', `The idempotency store in Redis cannot be used: ${text}`, { cause })
 
-/** What a client rejected with, as ours. ioredis hangs the command on its errors: passwords and keys, for every logger that shows causes. */
-export function redisError(error: unknown): PolybusError {
+/** ioredis hangs the command on its errors: passwords and keys, for every logger that shows causes. */
+function asUnavailable(error: unknown): PolybusError {
   if (typeof error === 'object' && error !== null) Reflect.deleteProperty(error, 'command')
   return unavailable(describeError(error).message, error)
 }

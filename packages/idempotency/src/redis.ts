@@ -8,10 +8,12 @@ import {
   type Duration,
   invalid,
   optionalDuration,
+  type Parking,
   systemClock,
 } from '@polybus/core'
-import { createEvaluate, type RedisClient, redisError } from './redis-client.ts'
-import { CLAIMED, CLAIMS, FORGET, HANDLED, literally } from './redis-scripts.ts'
+import { createEvaluate, createTogether, type RedisClient } from './redis-client.ts'
+import { createParking } from './redis-parking.ts'
+import { CLAIMED, CLAIMS, encoded, FORGET, HANDLED, literally } from './redis-scripts.ts'
 
 export interface RedisStoreOptions {
   /** What the store's keys begin with, so that other data can live beside them. Default `polybus:idempotency:`. */
@@ -31,15 +33,7 @@ export interface RedisStore extends ClaimStore {
   release(key: string, fence: unknown): Promise<void>
   renew(key: string, fence: unknown, leaseMs: number): Promise<boolean>
   forget(prefix: string): Promise<void>
-}
-
-interface Pending {
-  readonly want: 'claim' | 'complete' | 'release' | 'renew'
-  readonly key: string
-  readonly fence: string
-  readonly leaseMs: number
-  readonly resolve: (answer: number) => void
-  readonly reject: (error: unknown) => void
+  readonly parking: Parking
 }
 
 const DUPLICATE: Claim = { status: 'duplicate' }
@@ -72,56 +66,26 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
   const evaluate = createEvaluate(client, timeoutMs, clock)
   // In a cluster keys live apart.
   const atOnce = client.isCluster === true ? 1 : AT_ONCE
+  const together = createTogether(evaluate, CLAIMS, { atOnce, first: [ttlMs] })
+  const ask = (what: string, key: string, fence: unknown, leaseMs = 0): Promise<unknown> =>
+    together([prefix + encoded(key)], [what, String(fence), leaseMs])
   // Fences are ours alone, and a server that lost its data cannot give one out twice.
   const self = randomBytes(12).toString('base64url')
   let count = 0
   /** Claims that the server may hold for nobody, with their families: the answer did not come, or they could not be given back. */
-  const unanswered = new Map<string, number>()
-  const remember = (key: string, family: number): void => {
+  const unanswered = new Map<string, string>()
+  const remember = (key: string, family: string): void => {
     unanswered.set(key, family)
     if (unanswered.size <= MAX_UNANSWERED) return
     for (const oldest of unanswered.keys()) return void unanswered.delete(oldest)
   }
 
-  let queue: Pending[] = []
-  const ask = (want: Pending['want'], key: string, fence: unknown, leaseMs = 0): Promise<number> =>
-    new Promise((resolve, reject) => {
-      // After all that the present event sets off: handlers that one answer woke end together.
-      if (queue.length === 0) process.nextTick(flush)
-      queue.push({ want, key, fence: String(fence), leaseMs, resolve, reject })
-    })
-  const flush = (): void => {
-    const calls = queue
-    queue = []
-    for (let from = 0; from < calls.length; from += atOnce) send(calls.slice(from, from + atOnce))
-  }
-  const send = (calls: readonly Pending[]): void => {
-    const keys: string[] = []
-    const args: (string | number)[] = [ttlMs]
-    for (const { want, key, fence, leaseMs } of calls) {
-      keys.push(prefix + key)
-      args.push(want, fence, leaseMs)
-    }
-    evaluate(CLAIMS, keys, args).then(
-      (answers) => {
-        for (const [index, { resolve, reject }] of calls.entries()) {
-          const answer = (answers as readonly unknown[])[index]
-          if (typeof answer === 'number') resolve(answer)
-          else reject(redisError(answer))
-        }
-      },
-      (error: unknown) => {
-        for (const { reject } of calls) reject(error)
-      },
-    )
-  }
-
   return {
     kind: 'claim',
     async claim(key, leaseMs) {
-      const family = unanswered.get(key) ?? ++count
+      const family = unanswered.get(key) ?? `${self}-${++count}`
       unanswered.delete(key)
-      const fence = `${self}-${family}.${++count}`
+      const fence = `${family}.${++count}`
       try {
         const answer = await ask('claim', key, fence, leaseMs)
         return answer === CLAIMED ? { status: 'claimed', fence } : answer === HANDLED ? DUPLICATE : BUSY
@@ -135,14 +99,14 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
       try {
         await ask('release', key, fence)
       } catch (error) {
-        const family = Number(/-(\d+)\.\d+$/.exec(String(fence))?.[1])
-        if (family > 0) remember(key, family)
+        remember(key, String(fence).replace(/\.\d+$/, ''))
         throw error
       }
     },
     renew: async (key, fence, leaseMs) => (await ask('renew', key, fence, leaseMs)) === 1,
+    parking: createParking(evaluate, prefix, atOnce, () => `${self}-${++count}`),
     async forget(start) {
-      const pattern = `${literally((client.options?.keyPrefix ?? '') + prefix + start)}*`
+      const pattern = `${literally((client.options?.keyPrefix ?? '') + prefix + encoded(start))}*`
       for (const node of (client.isCluster === true && client.nodes?.('master')) || [client]) {
         const step = createEvaluate(node, timeoutMs, clock)
         let cursor = '0'
