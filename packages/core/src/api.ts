@@ -2,7 +2,7 @@
 import type { Adapter, Stats } from './adapter.ts'
 import type { AnyChannel, Channel, Opt } from './channel.ts'
 import type { Duration } from './duration.ts'
-import type { IdempotencyStore } from './idempotency.ts'
+import type { HeadState, IdempotencyStore } from './idempotency.ts'
 import type { Inspection } from './inspect.ts'
 import type { Message, WireMessage } from './message.ts'
 import type { PublishMiddleware } from './publish/outgoing.ts'
@@ -95,8 +95,11 @@ export interface Policy<O, Tx> extends Opt<{
   timeout: Duration
   /** Default: 5 attempts. `false`: one. */
   retry: Retry | false
-  /** `false`: what fails for good is discarded and counted. Default true. */
-  deadLetter: boolean
+  /**
+   * `false`: what fails for good is discarded and counted. `in-order`: later messages of its key wait in the store behind a dead
+   * letter, and go on in order when it is replayed or discarded. Default true.
+   */
+  deadLetter: boolean | 'in-order'
   /** Makes the consumer effectively-once. */
   idempotency: IdempotencyStore<Tx>
   /** Default: source and id of the message. */
@@ -170,6 +173,15 @@ export type ActOptions = Opt<{
   /** Called after each letter. */
   progress: (sofar: Acted) => void
 }>
+export interface ParkedKey {
+  readonly key: string
+  /** The id of the message that the others wait for. */
+  readonly head: string
+  /** `dead`: in the dead letters. `due` and `sent`: on its way, or being handled. */
+  readonly state: HeadState
+  /** How many wait behind it. */
+  readonly waiting: number
+}
 export interface DeadLetters<I, O> {
   /** Oldest first, a page at a time. Where the broker has no cursor a look holds what it showed until it ends. */
   list(selection?: Selection, options?: Opt<{ signal: AbortSignal }>): AsyncIterable<DeadLetter<O>>
@@ -179,13 +191,29 @@ export interface DeadLetters<I, O> {
     options?: ActOptions & Opt<{ edit: (value: unknown, letter: DeadLetter<O>) => I | Promise<I>; perSecond: number }>,
   ): Promise<Acted>
   discard(selection: Selection, options?: ActOptions): Promise<Acted>
+  /** Keys whose messages wait behind a dead letter: of a consumer with `deadLetter: 'in-order'`. */
+  parked(options?: Opt<{ signal: AbortSignal }>): AsyncIterable<ParkedKey>
+  /**
+   * Goes on with a parked key without its dead letter, where that is gone: `replay` sends the head from the store's copy to this
+   * group again, `discard` drops it and sends the next one. False where the key is not parked.
+   */
+  unpark(key: string, options: { head: 'replay' | 'discard' }): Promise<boolean>
   /** Puts letters there again, as they were: what {@link DeadLetter.wire} kept of them, elsewhere or before. Twice gives two. */
   restore(letters: Iterable<WireMessage> | AsyncIterable<WireMessage>, options?: ActOptions): Promise<Acted>
 }
 
 /** For whoever reports elsewhere: metrics, traces, alerts. */
 export interface BusEvent {
-  readonly kind: 'retry' | 'dead-letter' | 'discard' | 'duplicate' | 'lost' | 'reconnect' | 'stall' | 'failed'
+  readonly kind:
+    | 'retry'
+    | 'dead-letter'
+    | 'discard'
+    | 'duplicate'
+    | 'parked'
+    | 'lost'
+    | 'reconnect'
+    | 'stall'
+    | 'failed'
   readonly channel: string
   readonly group: string
   readonly error?: unknown
@@ -212,7 +240,12 @@ export interface Bus extends AsyncDisposable {
   readonly subscribe: Define<Promise<Subscription>>
   /** Resolves when all receive. */
   start(...consumers: readonly Consumer[]): Promise<readonly Subscription[]>
-  deadLetters<I, O, G extends string>(channel: Channel<I, O, G>, group: NoInfer<G>): DeadLetters<I, O>
+  /** `store`: where messages are parked, if no consumer of the group runs on this bus. */
+  deadLetters<I, O, G extends string>(
+    channel: Channel<I, O, G>,
+    group: NoInfer<G>,
+    options?: Opt<{ store: IdempotencyStore<unknown> }>,
+  ): DeadLetters<I, O>
   stats(channel: AnyChannel, group: string): Promise<Stats>
   /** What the broker has for a channel and its declared groups, and what it lacks. Creates nothing. */
   inspect(channel: AnyChannel): Promise<Inspection>

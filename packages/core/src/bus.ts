@@ -3,7 +3,7 @@ import type { Adapter, Capabilities, RewindTarget, Stats } from './adapter.ts'
 import type { Bus, BusEvent, BusOptions, Health, Publish, PublishOptions, PublishReceipt, Subscription } from './api.ts'
 import type { AnyChannel, ChannelDefinition } from './channel.ts'
 import { systemClock } from './clock.ts'
-import { consumer } from './consume/consumer.ts'
+import { type AnyStore, consumer } from './consume/consumer.ts'
 import { createConsumers } from './consumers.ts'
 import { createAdmin } from './dead-letter/admin.ts'
 import { type Duration, milliseconds, show } from './duration.ts'
@@ -129,6 +129,7 @@ export async function createBus(
     emit,
     publishFrom,
     delayMs: internals.delayMs ?? ((delayMs) => delayMs),
+    send: publisher.send,
   })
 
   // ---- ending
@@ -164,11 +165,15 @@ export async function createBus(
       const [subscription] = await consumers.start(consumer(channel, group, run))
       return subscription as Subscription
     },
-    deadLetters: (channel, group) => {
+    deadLetters: (channel, group, given = {}) => {
       checkName(group, 'group')
+      checkKeys(given, ['store'], 'deadLetters()')
+      const { store } = given as { store?: AnyStore }
+      const definition = definitionOf(channel)
+      const parking = (): AnyStore['parking'] => (store ?? consumers.find(definition.spec.name, group)?.store)?.parking
       return createAdmin(
-        { adapter, clock, publisher, ask: supervisor.ask, ensure: ensureSoon, log },
-        definitionOf(channel),
+        { adapter, clock, publisher, ask: supervisor.ask, ensure: ensureSoon, log, parking },
+        definition,
         group,
       ) as never
     },

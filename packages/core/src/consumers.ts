@@ -3,7 +3,7 @@ import type { Adapter } from './adapter.ts'
 import type { BusEvent, Consumer, Publish, Subscription } from './api.ts'
 import { type Clock, sleep } from './clock.ts'
 import type { ConsumerDefinition } from './consume/consumer.ts'
-import { runConsumer } from './consume/run.ts'
+import { runConsumer, type RunOptions } from './consume/run.ts'
 import type { RunningSubscription } from './consume/subscription.ts'
 import { show } from './duration.ts'
 import { PolybusError } from './errors.ts'
@@ -21,6 +21,7 @@ export interface ConsumersOptions {
   readonly emit: (event: BusEvent) => void
   readonly publishFrom: (message: Message, outputs: Outputs | undefined) => Publish
   readonly delayMs: (delayMs: number) => number
+  readonly send: RunOptions['send']
 }
 
 export interface Consumers {
@@ -38,7 +39,7 @@ interface Running {
 }
 
 export function createConsumers(options: ConsumersOptions): Consumers {
-  const { adapter, clock, settings, supervisor, emit, publishFrom, delayMs } = options
+  const { adapter, clock, settings, supervisor, emit, publishFrom, delayMs, send } = options
   const running = new Map<string, Running>()
   const starting = new Set<string>()
   /** All that may receive, those of a start() under way too. */
@@ -60,6 +61,7 @@ export function createConsumers(options: ConsumersOptions): Consumers {
       emit,
       publishFrom,
       delayMs,
+      send,
       link: { up: supervisor.up, broken: supervisor.broken },
     })
     live.add(subscription)

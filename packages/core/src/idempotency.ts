@@ -64,8 +64,8 @@ export interface ParkedLine {
 /**
  * The messages of a key that wait behind one that was dead-lettered. A line is there while its key is blocked: a head (with
  * its id, message and {@link HeadState}), and a tail in order of arrival. Nothing of a line ever expires. Every method is one
- * atomic step for its line, and may come again after any crash: the same ids give the same line. Line and id are texts of any
- * length. Methods throw where the store cannot be reached or is full, which pauses consuming.
+ * atomic step for its line, and may come again after any crash: the same ids give the same line. Line and id are
+ * well-formed texts of any length, without NUL. Methods throw where the store cannot be reached or is full, which pauses consuming.
  */
 export interface Parking {
   /** Whether what is parked outlives this process: what is parked is acknowledged at the broker. */
@@ -104,4 +104,11 @@ export interface TransactionalParking<Tx> extends Parking {
 export const groupPrefix = (channel: string, group: string): string => `${channel}:${group}:`
 
 /** The name of a key's line in a store. */
-export const lineOf = (channel: string, group: string, key: string): string => groupPrefix(channel, group) + key
+export const lineOf = (channel: string, group: string, key: string): string =>
+  groupPrefix(channel, group) + escapeText(key)
+
+/** What no database can keep as text, NUL and lone surrogates, as `%` and its code; reversible. */
+export const escapeText = (text: string): string =>
+  text.replace(/[%\0\p{Surrogate}]/gu, (character) => `%${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+export const unescapeText = (text: string): string =>
+  text.replace(/%([0-9a-f]{4})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)))

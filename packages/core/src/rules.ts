@@ -7,6 +7,10 @@ export interface Situation {
   readonly delivery: 'at-least-once' | 'at-most-once' | 'transactional'
   readonly store: 'none' | 'claim' | 'transactional'
   readonly keyed: boolean
+  /** Order-preserving dead letters. */
+  readonly inOrder: boolean
+  /** What the store can park messages in; `process`: they are gone with it. */
+  readonly parking: 'none' | 'process' | 'durable'
   readonly batch: boolean
   /** As asked for; undefined: the default. */
   readonly wait: 'held' | 'released' | undefined
@@ -78,6 +82,31 @@ export const RULES: readonly Rule[] = [
       timeoutMs + ((wait ?? (keyed ? 'held' : 'released')) === 'held' ? heldMs : 0) > lease.maxHoldMs,
     feature: 'a timeout and held retries longer than the broker lets a delivery be held',
     alternative: "fewer or shorter retries, a shorter timeout, or retry.wait 'released'",
+  },
+  {
+    when: ({ inOrder, delivery }) => inOrder && delivery !== 'at-least-once',
+    feature: "deadLetter 'in-order' with this delivery",
+    alternative: 'leave delivery out: the store makes the consumer effectively-once',
+  },
+  {
+    when: ({ inOrder, keyed }) => inOrder && !keyed,
+    feature: "deadLetter 'in-order' on a channel without a key",
+    alternative: 'a key on the channel, or deadLetter true',
+  },
+  {
+    when: ({ inOrder, parking }) => inOrder && parking === 'none',
+    feature: "deadLetter 'in-order' without a store that can park messages",
+    alternative: 'an idempotency store such as pgStore, sqliteStore or redisStore, or deadLetter true',
+  },
+  {
+    when: ({ inOrder, parking, capabilities }) => inOrder && parking === 'process' && capabilities.persistent,
+    feature: "deadLetter 'in-order' with a store in memory, which loses what is parked with its process",
+    alternative: 'a store that outlives the process, such as pgStore, sqliteStore or redisStore',
+  },
+  {
+    when: ({ inOrder, wait }) => inOrder && wait === 'released',
+    feature: "deadLetter 'in-order' with retry.wait 'released', which lets later messages overtake",
+    alternative: "retry.wait 'held'",
   },
   {
     when: ({ batch, store }) => batch && store === 'transactional',

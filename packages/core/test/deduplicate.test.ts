@@ -25,6 +25,7 @@ const job = (
     finish: over.resolve,
     over: over.promise,
     startedAt: 0,
+    place: undefined,
     signal,
     abort,
   }
@@ -237,6 +238,19 @@ describe('transactions', () => {
         job(() => DONE),
       ),
     ).toMatchObject({ kind: 'unavailable' })
+  })
+  test('a commit that the database refused is a failed attempt', async () => {
+    const error = new PolybusError('TRANSACTION_FAILED')
+    const refused = transactional(async (_, work) => {
+      await work('tx')
+      throw error
+    })
+    expect(
+      await result(
+        refused,
+        job(() => DONE),
+      ),
+    ).toEqual({ kind: 'failed', error })
   })
   test('a store that rolls back at the abort: what is decided waits for the handler to end', async () => {
     const gate = deferred<AttemptResult>()

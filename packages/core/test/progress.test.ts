@@ -20,6 +20,7 @@ const full: Progress = {
   lastFailedAt: '2025-01-02T00:00:00.000Z',
   origin: 'things/0/7',
   replays: 2,
+  line: 'polybus:m-1',
 }
 
 test('what is written is what is read', () => {

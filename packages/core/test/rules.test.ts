@@ -6,6 +6,8 @@ const situation = (over: Partial<Situation> = {}, able: Parameters<typeof capabi
   delivery: 'at-least-once',
   store: 'none',
   keyed: false,
+  inOrder: false,
+  parking: 'none',
   batch: false,
   wait: undefined,
   from: undefined,
@@ -15,6 +17,7 @@ const situation = (over: Partial<Situation> = {}, able: Parameters<typeof capabi
   capabilities: capabilities(able),
   ...over,
 })
+const inOrder = { inOrder: true, keyed: true, store: 'claim', parking: 'durable' } as const
 const refused: readonly [feature: RegExp, Situation][] = [
   [/at-most-once.*store/, situation({ delivery: 'at-most-once', store: 'claim' })],
   [/at-most-once.*retries/, situation({ delivery: 'at-most-once', retries: true })],
@@ -35,6 +38,11 @@ const refused: readonly [feature: RegExp, Situation][] = [
       { lease: { ms: null, renewable: true, maxHoldMs: 10_000 } },
     ),
   ],
+  [/in-order.*delivery/, situation({ ...inOrder, delivery: 'transactional', store: 'none' }, { transactional: true })],
+  [/in-order.*without a key/, situation({ ...inOrder, keyed: false })],
+  [/in-order.*store that can park/, situation({ ...inOrder, parking: 'none' })],
+  [/in-order.*store in memory/, situation({ ...inOrder, parking: 'process' }, { persistent: true })],
+  [/in-order.*released/, situation({ ...inOrder, wait: 'released' })],
   [/batch.*transactional store/, situation({ batch: true, store: 'transactional' })],
 ]
 
@@ -60,6 +68,10 @@ test('what is just inside is allowed', () => {
     situation({ store: 'transactional', keyed: true, retries: true }),
     situation({ batch: true, store: 'claim' }),
     situation({ delivery: 'at-most-once' }),
+    situation(inOrder),
+    situation({ ...inOrder, batch: true, wait: 'held' }),
+    situation({ ...inOrder, store: 'transactional' }),
+    situation({ ...inOrder, parking: 'process' }, { persistent: false }),
     situation({ wait: 'held' }, { delay: { kind: 'none' } }),
     situation({ timeoutMs: 30_000 }, { lease: { ms: 30_000, renewable: false, maxHoldMs: null } }),
     situation({ timeoutMs: 99_000 }, { lease: { ms: 30_000, renewable: true, maxHoldMs: null } }),

@@ -10,6 +10,7 @@ import {
   optionalInteger,
   systemClock,
 } from '@polybus/core'
+import { type MemoryParking, memoryParking } from './memory-parking.ts'
 import { createRecentTable } from './table.ts'
 
 export interface MemoryStoreOptions {
@@ -17,6 +18,8 @@ export interface MemoryStoreOptions {
   readonly max?: number | undefined
   /** How long a completed key is remembered. Default `'7d'`. */
   readonly ttl?: Duration | undefined
+  /** How much may wait behind dead letters (`deadLetter: 'in-order'`); past it consuming pauses. Default 64 MiB. */
+  readonly maxParkedBytes?: number | undefined
   /** Default: a system clock of its own. */
   readonly clock?: Pick<Clock, 'now'> | undefined
 }
@@ -34,6 +37,7 @@ export interface MemoryStore extends ClaimStore {
   release(key: string, fence: unknown): void
   renew(key: string, fence: unknown, leaseMs: number): boolean
   forget(prefix: string): void
+  readonly parking: MemoryParking
   /** Keys held: completed ones, and claims still running. */
   readonly size: number
 }
@@ -47,9 +51,12 @@ export interface MemoryStore extends ClaimStore {
  * const mail = consumer(orders, 'email', { idempotency: memoryStore({ max: 500_000 }), handler: send })
  */
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
-  checkKeys(options, ['max', 'ttl', 'clock'], 'memoryStore()')
+  checkKeys(options, ['max', 'ttl', 'maxParkedBytes', 'clock'], 'memoryStore()')
   const max = optionalInteger(options.max, 'memoryStore().max', 1, MAX) ?? 100_000
   const ttlMs = optionalDuration(options.ttl, 'memoryStore().ttl', 1) ?? 7 * 86_400_000
+  const maxParkedBytes =
+    optionalInteger(options.maxParkedBytes, 'memoryStore().maxParkedBytes', 1, Number.MAX_SAFE_INTEGER) ??
+    64 * 1024 * 1024
   const clock = options.clock ?? systemClock()
   if (typeof clock.now !== 'function') throw invalid('memoryStore().clock', 'expected a clock with now().')
   // Numbers in arrays beside the table: a claim makes no object that would outlive it.
@@ -72,6 +79,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
   return {
     kind: 'claim',
+    parking: memoryParking(maxParkedBytes),
     claim(key, leaseMs) {
       const now = clock.now()
       let index = table.find(key)

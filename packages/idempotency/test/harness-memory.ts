@@ -3,6 +3,7 @@ import type { OpenOptions, OpenStore } from '../src/testing/index.ts'
 
 export const name = 'memory'
 export const kind = 'claim'
+export const parks = true
 export const shared = false
 export const time = 'process'
 const stores = new Map<string, MemoryStore>()

@@ -14,12 +14,15 @@ import { type AttemptResult, DONE } from './decide.ts'
 import type { Decode, Decoded } from './decode.ts'
 import type { Deduplicate, Job } from './deduplicate.ts'
 import { abortFlight, type Flight, signalOf } from './flight.ts'
+import type { Parked, Place } from './parked.ts'
 import type { Timed, Timeouts } from './timeout.ts'
 import type { Unrun } from './unrun.ts'
 
 export interface AttemptOptions {
   readonly decode: Decode
   readonly deduplicate: Deduplicate | undefined
+  /** Of order-preserving dead letters. */
+  readonly parked: Parked | undefined
   readonly idempotencyKey: ((value: unknown, message: Message) => string) | undefined
   /** A batch consumer: a message's time begins with its batch. */
   readonly collects: boolean
@@ -53,6 +56,7 @@ class Execution implements Job, Timed {
   readonly #key: string | undefined
   readonly #conclude: Conclude
   #outputs: Outputs | undefined
+  readonly place: Place | undefined
   startedAt = 0
   timedOut = false
   dueAt = 0
@@ -74,6 +78,7 @@ class Execution implements Job, Timed {
     this.#id = id
     this.#key = key
     this.#conclude = conclude
+    this.place = options.parked?.placeOf(flight)
   }
   get signal(): AbortSignal {
     return signalOf(this.#flight)
@@ -179,6 +184,7 @@ export function createAttempt(options: AttemptOptions): Attempt {
         if (typeof own !== 'string' || own === '')
           throw new PolybusError('INVALID_MESSAGE', 'idempotencyKey must return a text that is not empty.')
         key = keyPrefix + own
+        if (known === undefined) flight.ownKey = own
       } catch (error) {
         return conclude(flight, { kind: 'refused', reason: 'invalid', error })
       }

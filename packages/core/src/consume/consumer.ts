@@ -29,6 +29,8 @@ export interface ConsumerDefinition {
   readonly timeoutMs: number | undefined
   readonly retry: RetryPolicy | undefined
   readonly deadLetter: boolean
+  /** Order-preserving dead letters. */
+  readonly inOrder: boolean
   readonly store: AnyStore | undefined
   readonly idempotencyKey: ((value: unknown, message: Message) => string) | undefined
   readonly delivery: 'at-least-once' | 'at-most-once' | 'transactional'
@@ -73,7 +75,7 @@ interface RawOptions {
   readonly concurrency?: number
   readonly timeout?: Duration
   readonly retry?: Parameters<typeof retryPolicy>[0]
-  readonly deadLetter?: boolean
+  readonly deadLetter?: boolean | 'in-order'
   readonly idempotency?: IdempotencyStore<unknown>
   readonly idempotencyKey?: ConsumerDefinition['idempotencyKey']
   readonly delivery?: ConsumerDefinition['delivery']
@@ -112,6 +114,9 @@ function define(channel: AnyChannel, group: string, options: RawOptions): Consum
         `${where}.idempotency.${method}`,
         'the store lacks this method. Use memoryStore() or another store of @polybus/idempotency.',
       )
+  const inOrder = options.deadLetter === 'in-order'
+  if (typeof options.deadLetter === 'string' && !inOrder)
+    throw invalid(`${where}.deadLetter`, `expected true, false or 'in-order', got ${show(options.deadLetter)}.`)
   if (!Array.isArray(use) || use.some((middleware) => typeof middleware !== 'function'))
     throw invalid(`${where}.use`, 'expected an array of middleware functions.')
   return {
@@ -120,7 +125,8 @@ function define(channel: AnyChannel, group: string, options: RawOptions): Consum
     concurrency: optionalInteger(options.concurrency, `${where}.concurrency`, 1, 10_000),
     timeoutMs: optionalDuration(options.timeout, `${where}.timeout`, 1),
     retry: retryPolicy(options.retry, `${where}.retry`),
-    deadLetter: optionalBoolean(options.deadLetter, `${where}.deadLetter`) ?? true,
+    deadLetter: inOrder || (optionalBoolean(options.deadLetter, `${where}.deadLetter`) ?? true),
+    inOrder,
     store: idempotency as AnyStore | undefined,
     idempotencyKey: optionalFunction(options.idempotencyKey, `${where}.idempotencyKey`),
     delivery:

@@ -12,6 +12,10 @@ export type AttemptResult =
   | { readonly kind: 'busy' }
   /** A store or a registry cannot be reached. */
   | { readonly kind: 'unavailable'; readonly error: PolybusError }
+  /** It waits in the store behind another one of its key. */
+  | { readonly kind: 'parked' }
+  /** It is done, but the next one of its key could not be sent to its group. */
+  | { readonly kind: 'unsent'; readonly error: PolybusError }
   /** The handler ran, and failed. */
   | { readonly kind: 'failed'; readonly error: unknown }
   /** It cannot be run at all. */
@@ -23,6 +27,7 @@ export type AttemptResult =
 
 export type Outcome =
   | { readonly kind: 'ack'; readonly duplicate: boolean }
+  | { readonly kind: 'park' }
   | { readonly kind: 'retry'; readonly delayMs: number; readonly wait: 'held' | 'released'; readonly error: unknown }
   /** Not counted as an attempt. `gate`: nothing else starts before, either. */
   | {
@@ -46,8 +51,10 @@ export interface DecidePolicy {
 
 export const DONE: AttemptResult = { kind: 'done' }
 const ACK: Outcome = { kind: 'ack', duplicate: false }
+const PARK: Outcome = { kind: 'park' }
 const ACK_DUPLICATE: Outcome = { kind: 'ack', duplicate: true }
 const BUSY_MS = 100
+const UNSENT_MS = 1000
 /** Ten years: what a header can still carry. */
 const LONGEST_MS = 10 * 365 * 86_400_000
 const UNAVAILABLE_FIRST_MS = 100
@@ -60,6 +67,10 @@ export function decide(result: AttemptResult, attempt: number, troubles: number,
       return ACK
     case 'duplicate':
       return ACK_DUPLICATE
+    case 'parked':
+      return PARK
+    case 'unsent':
+      return { kind: 'postpone', delayMs: UNSENT_MS, gate: false, error: result.error }
     case 'busy':
       return { kind: 'postpone', delayMs: BUSY_MS, gate: false, error: undefined }
     case 'unavailable':

@@ -2,9 +2,10 @@
 import { type Clock, sleep } from '../clock.ts'
 import { createDeadlines, type Due } from '../deadlines.ts'
 import { asPolybusError, PolybusError } from '../errors.ts'
-import type { Claim, ClaimStore, MaybePromise, TransactionalStore } from '../idempotency.ts'
+import type { Claim, ClaimStore, MaybePromise, ParkedMessage, TransactionalStore } from '../idempotency.ts'
 import { isPromise } from '../schema.ts'
 import { type AttemptResult, DONE } from './decide.ts'
+import type { Parked, Place } from './parked.ts'
 
 /** The handler, time-out and middleware included, and who waits for what comes of it. Callbacks, because a promise more a message costs. */
 export interface Job {
@@ -14,6 +15,8 @@ export interface Job {
   finish(result: AttemptResult): void
   /** When the handler started, by the clock. */
   readonly startedAt: number
+  /** Where it stands in the line of its key; undefined without order-preserving dead letters. */
+  readonly place: Place | undefined
   readonly signal: AbortSignal
   abort(reason: PolybusError): void
 }
@@ -24,6 +27,7 @@ const COMPLETE_RETRY_MS = 200
 
 const DUPLICATE: AttemptResult = { kind: 'duplicate' }
 const BUSY: AttemptResult = { kind: 'busy' }
+const PARKED: AttemptResult = { kind: 'parked' }
 const storeError = (error: unknown): PolybusError => asPolybusError(error, 'STORE_UNAVAILABLE')
 const unavailable = (error: unknown): AttemptResult => ({ kind: 'unavailable', error: storeError(error) })
 
@@ -38,10 +42,12 @@ export interface DeduplicateOptions {
   readonly clock: Clock
   /** The store failed where nothing else can say so; undefined: it works again. */
   readonly onTrouble: (error: PolybusError | undefined) => void
+  /** Of order-preserving dead letters. */
+  readonly parked?: Parked | undefined
 }
 
 export function createClaims(store: ClaimStore, options: DeduplicateOptions): Deduplicate {
-  const { clock } = options
+  const { clock, parked } = options
   let troubled = false
   const onTrouble = (error: PolybusError): void => {
     troubled = true
@@ -68,7 +74,29 @@ export function createClaims(store: ClaimStore, options: DeduplicateOptions): De
     else held.job.abort(new PolybusError('LEASE_LOST', 'Another process took the claim of this message over.'))
   }
 
-  const run = (key: string, fence: unknown, job: Job): void => {
+  /** `passOn`: if the line of its key waits for it, the next one goes on first. */
+  const finish = (job: Job, result: AttemptResult, passOn: boolean): void => {
+    if (passOn && parked && job.place) void parked.passOn(job.place, result).then((passed) => job.finish(passed))
+    else job.finish(result)
+  }
+  const enter = (key: string, fence: unknown, job: Job): void => {
+    const entered = (where: 'free' | 'head' | 'parked'): void => {
+      if (where === 'parked') release(key, fence, job, PARKED)
+      else run(key, fence, job, where === 'head')
+    }
+    if (!parked || !job.place) return entered('free')
+    const failed = (error: unknown): void => release(key, fence, job, unavailable(error))
+    let where: MaybePromise<'free' | 'head' | 'parked'>
+    try {
+      where = parked.enter(job.place)
+    } catch (error) {
+      return failed(error)
+    }
+    if (isPromise(where)) where.then(entered, failed)
+    else entered(where)
+  }
+
+  const run = (key: string, fence: unknown, job: Job, head: boolean): void => {
     const held: Held = {
       key,
       fence,
@@ -82,7 +110,7 @@ export function createClaims(store: ClaimStore, options: DeduplicateOptions): De
     job.run(undefined, (result) => {
       renewals.remove(held)
       held.ended = true
-      if (result.kind === 'done') complete(key, fence, job)
+      if (result.kind === 'done') complete(key, fence, job, head)
       else release(key, fence, job, result)
     })
     // A handler that ended at once needs no renewal.
@@ -105,7 +133,7 @@ export function createClaims(store: ClaimStore, options: DeduplicateOptions): De
     else job.finish(answered(result))
   }
   /** The effect has happened: the mark is tried until it is there, or nobody needs it any more. */
-  const complete = (key: string, fence: unknown, job: Job): void => {
+  const complete = (key: string, fence: unknown, job: Job, head: boolean): void => {
     const insist = async (first: unknown): Promise<void> => {
       onTrouble(storeError(first))
       for (;;) {
@@ -113,7 +141,7 @@ export function createClaims(store: ClaimStore, options: DeduplicateOptions): De
         if (job.signal.aborted) return job.finish(unavailable(first))
         try {
           answered(await store.complete(key, fence))
-          return job.finish(DONE)
+          return finish(job, DONE, head)
         } catch (error) {
           onTrouble(storeError(error))
         }
@@ -125,14 +153,14 @@ export function createClaims(store: ClaimStore, options: DeduplicateOptions): De
     } catch (error) {
       return void insist(error)
     }
-    if (isPromise(completed)) completed.then(() => job.finish(answered(DONE)), insist)
-    else job.finish(answered(DONE))
+    if (isPromise(completed)) completed.then(() => finish(job, answered(DONE), head), insist)
+    else finish(job, answered(DONE), head)
   }
 
   return (key, job) => {
     const claimed = (claim: Claim): void => {
-      if (claim.status === 'claimed') run(key, claim.fence, job)
-      else job.finish(notOurs(claim.status))
+      if (claim.status === 'claimed') enter(key, claim.fence, job)
+      else finish(job, notOurs(claim.status), claim.status === 'duplicate')
     }
     let claim: MaybePromise<Claim>
     try {
@@ -148,16 +176,32 @@ export function createClaims(store: ClaimStore, options: DeduplicateOptions): De
 const notOurs = (status: 'duplicate' | 'busy'): AttemptResult => (status === 'duplicate' ? DUPLICATE : BUSY)
 
 /** The store's transaction is the claim: the handler's writes and the dedup row commit together. */
-export function createTransactions(store: TransactionalStore<unknown>): Deduplicate {
+export function createTransactions(store: TransactionalStore<unknown>, parked?: Parked): Deduplicate {
+  /** In a transaction of its own: that of the dedup row was rolled back. */
+  const park = async (place: Place, to: Parked): Promise<AttemptResult> => {
+    try {
+      return (await to.enter(place)) === 'parked' ? PARKED : BUSY
+    } catch (error) {
+      return unavailable(error)
+    }
+  }
   const run = async (key: string, job: Job): Promise<AttemptResult> => {
+    const { place } = job
     let working: Promise<AttemptResult> | undefined
+    let where = 'free' as 'free' | 'head' | 'behind'
+    let next: ParkedMessage | undefined
     try {
       const how = await store.run(
         key,
         async (tx) => {
+          if (parked && place) where = await parked.look(place, tx)
+          if (where === 'behind') throw new Error('rolled back: another message of its key is to go first')
           working = new Promise((resolve) => job.run(tx, resolve))
           const result = await working
-          if (result.kind === 'done') return
+          if (result.kind === 'done') {
+            if (parked && place && where === 'head') next = await parked.advance(place, tx)
+            return
+          }
           // Whatever the handler threw, the transaction must not commit.
           throw new Error('rolled back: the handler failed', {
             cause: result.kind === 'failed' ? result.error : undefined,
@@ -165,11 +209,16 @@ export function createTransactions(store: TransactionalStore<unknown>): Deduplic
         },
         { signal: job.signal },
       )
-      return how === 'done' ? DONE : notOurs(how)
+      if (!parked || !place) return how === 'done' ? DONE : notOurs(how)
+      if (how === 'busy') return BUSY
+      return how === 'done' ? await parked.send(place, next, DONE) : await parked.passOn(place, DUPLICATE)
     } catch (error) {
       // A store may roll back as soon as the signal aborts; what is decided waits for the handler all the same.
+      if (parked && place && where === 'behind') return park(place, parked)
       const result = await working
-      return result && result.kind !== 'done' ? result : unavailable(error)
+      if (result && result.kind !== 'done') return result
+      // The database answered and refused the commit: another try without a count could go on for ever.
+      return PolybusError.is(error, 'TRANSACTION_FAILED') ? { kind: 'failed', error } : unavailable(error)
     }
   }
   return (key, job) => void run(key, job).then((result) => job.finish(result))

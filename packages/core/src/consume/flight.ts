@@ -58,6 +58,8 @@ export interface Flight extends Due {
   revoked: boolean
   /** The id that we gave a message that has none of its own. */
   foreignId: string | undefined
+  /** Its idempotency key, of a message that has no id. */
+  ownKey: string | undefined
   /** What is known of earlier attempts. */
   progress: Progress
   /** When the lease ends, by our clock; Infinity where it follows the connection or the lane. */
@@ -107,6 +109,7 @@ export function createFlight(
     heldNext: undefined,
     revoked: false,
     foreignId: undefined,
+    ownKey: undefined,
     progress,
     leaseEndsAt: Infinity,
     leaseMs: 0,
@@ -127,6 +130,10 @@ export function createFlight(
     dueListed: false,
   }
 }
+
+/** The id that a message of a foreign producer was given; its copies keep it. */
+export const foreignId = ({ foreignId: own, delivery: { message } }: Flight): string | undefined =>
+  own ?? (message.source === undefined ? message.id : undefined)
 
 export function abortFlight(flight: Flight, reason: unknown): void {
   flight.abortReason ??= reason

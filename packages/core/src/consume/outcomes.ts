@@ -4,7 +4,7 @@ import type { BusEvent } from '../api.ts'
 import type { PolybusError } from '../errors.ts'
 import type { DecidePolicy, Outcome } from './decide.ts'
 import { nextHop } from './delay.ts'
-import { type Flight, onEnded } from './flight.ts'
+import { type Flight, foreignId, onEnded } from './flight.ts'
 import { deadLetterHeaders, progressHeaders, readProgress } from './progress.ts'
 import type { Scheduler } from './scheduler.ts'
 
@@ -42,6 +42,9 @@ export function createOutcomes(options: OutcomesOptions): Outcomes {
             ? { token: delivery.token, kind: 'ack', outputs: flight.outputs }
             : { token: delivery.token, kind: 'ack' },
         )
+      case 'park':
+        event('parked')
+        return owner.finish(flight, { token: delivery.token, kind: 'ack' })
       case 'retry':
         event('retry', outcome.error)
         return outcome.wait === 'released' ? release(flight, outcome.delayMs) : hold(flight, outcome.delayMs)
@@ -105,7 +108,3 @@ export function createOutcomes(options: OutcomesOptions): Outcomes {
 
   return { perform, giveBack, delayFurther }
 }
-
-/** The id that a message of a foreign producer was given; its copies keep it. */
-const foreignId = ({ foreignId: own, delivery: { message } }: Flight): string | undefined =>
-  own ?? (message.source === undefined ? message.id : undefined)

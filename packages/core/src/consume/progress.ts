@@ -16,6 +16,8 @@ export const HEADER = {
   firstFailed: 'polybus-first-failed',
   lastFailed: 'polybus-last-failed',
   replays: 'polybus-replays',
+  /** The id of a message in the line of its key, of one that is or was parked. */
+  line: 'polybus-line',
 } as const
 
 const PREFIX = 'polybus-'
@@ -29,6 +31,7 @@ export interface Progress {
   readonly lastFailedAt: string | undefined
   readonly origin: string | undefined
   readonly replays: number
+  readonly line: string | undefined
 }
 
 export const FRESH: Progress = {
@@ -39,6 +42,7 @@ export const FRESH: Progress = {
   lastFailedAt: undefined,
   origin: undefined,
   replays: 0,
+  line: undefined,
 }
 
 const isOurs = (name: string): boolean => name.startsWith(PREFIX)
@@ -68,6 +72,7 @@ export function readProgress({ headers }: WireMessage): Progress {
     lastFailedAt: readHeader(headers, HEADER.lastFailed),
     origin: readHeader(headers, HEADER.origin),
     replays: count(readHeader(headers, HEADER.replays)),
+    line: readHeader(headers, HEADER.line),
   }
 }
 
@@ -91,6 +96,7 @@ export function progressHeaders(progress: Progress, foreignId: string | undefine
   if (progress.firstFailedAt !== undefined) headers.push([HEADER.firstFailed, progress.firstFailedAt])
   if (progress.lastFailedAt !== undefined) headers.push([HEADER.lastFailed, progress.lastFailedAt])
   if (progress.replays > 0) headers.push([HEADER.replays, String(progress.replays)])
+  if (progress.line !== undefined) headers.push([HEADER.line, progress.line])
   return headers
 }
 

@@ -1,11 +1,11 @@
 // From a consumer's value to a running subscription: defaults, the rules of what exists, and the stages put together.
-import type { Adapter, Capabilities } from '../adapter.ts'
+import type { Adapter, Capabilities, Destination } from '../adapter.ts'
 import type { BusEvent, Publish } from '../api.ts'
 import type { Clock } from '../clock.ts'
 import type { PolybusError } from '../errors.ts'
 import { describeError } from '../errors.ts'
 import { groupPrefix } from '../idempotency.ts'
-import type { Message } from '../message.ts'
+import type { Message, WireMessage } from '../message.ts'
 import type { Outputs } from '../outputs.ts'
 import { refuseUnsupported } from '../rules.ts'
 import { DEFAULTS, type Settings } from '../settings.ts'
@@ -16,9 +16,10 @@ import { compose, type Invoke } from './compose.ts'
 import type { AnyStore, ConsumerDefinition } from './consumer.ts'
 import { createDecode } from './decode.ts'
 import { createClaims, createTransactions, type Deduplicate } from './deduplicate.ts'
-import { heldBelowMs } from './delay.ts'
+import { heldBelowMs, replayDelayMs } from './delay.ts'
 import type { RetryPolicy } from './retry.ts'
 import type { Link } from './feed-loop.ts'
+import { createParked, type Parked } from './parked.ts'
 import { createSubscription, type RunningSubscription } from './subscription.ts'
 import { createTimeouts } from './timeout.ts'
 import { createUnrun } from './unrun.ts'
@@ -32,6 +33,8 @@ export interface RunOptions {
   readonly emit: (event: BusEvent) => void
   readonly publishFrom: (message: Message, outputs: Outputs | undefined) => Publish
   readonly delayMs: (delayMs: number) => number
+  /** Publishes a message as it is. */
+  readonly send: (message: WireMessage, to: Destination) => Promise<unknown>
 }
 
 /** So many hand-overs above the attempts are nothing to worry about yet: cut connections, deploys. */
@@ -52,6 +55,8 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
     delivery: definition.delivery,
     store: store?.kind ?? 'none',
     keyed,
+    inOrder: definition.inOrder,
+    parking: store?.parking ? (store.parking.durable ? 'durable' : 'process') : 'none',
     batch: run.kind === 'batch',
     wait: retry.wait,
     from: definition.from,
@@ -83,6 +88,20 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
     if (error) settings.log.warn({ channel: name, group, err: describeError(error) }, 'the idempotency store failed')
   }
 
+  const parked =
+    definition.inOrder && store?.parking
+      ? createParked({
+          parking: store.parking,
+          channel: name,
+          group,
+          clock,
+          onTrouble,
+          log: settings.log,
+          send: (message) =>
+            options.send(message, { kind: 'group', channel: name, group, delayMs: replayDelayMs(capabilities.delay) }),
+        })
+      : undefined
+
   return createSubscription({
     adapter,
     clock,
@@ -104,7 +123,8 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
     },
     attempt: createAttempt({
       decode: createDecode(channel),
-      deduplicate: deduplication(store, clock, onTrouble),
+      deduplicate: deduplication(store, clock, onTrouble, parked),
+      parked,
       idempotencyKey: definition.idempotencyKey,
       keyPrefix: groupPrefix(name, group),
       timeouts,
@@ -122,6 +142,7 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
       deliveryLimit: capabilities.crashGuard === null ? Infinity : mostAttempts(retry) + capabilities.crashGuard,
       unrun,
     }),
+    parked,
     unrun,
     suspectAfter: capabilities.crashGuard === null ? Infinity : mostAttempts(retry) + SUSPECT_AFTER,
     overdue: () => timeouts.overdue,
@@ -136,12 +157,13 @@ const deduplication = (
   store: AnyStore | undefined,
   clock: Clock,
   onTrouble: (error: PolybusError | undefined) => void,
+  parked: Parked | undefined,
 ): Deduplicate | undefined =>
   store === undefined
     ? undefined
     : store.kind === 'claim'
-      ? createClaims(store, { clock, onTrouble })
-      : createTransactions(store)
+      ? createClaims(store, { clock, onTrouble, parked })
+      : createTransactions(store, parked)
 
 const mostAttempts = ({ attempts, rules }: RetryPolicy): number =>
   Math.max(attempts, ...rules.map((rule) => rule.attempts))

@@ -6,11 +6,12 @@ import { describeError, PolybusError } from '../errors.ts'
 import type { Attempt } from './attempt.ts'
 import { startAtMostOnce } from './at-most-once.ts'
 import type { ConsumerDefinition } from './consumer.ts'
-import { type AttemptResult, decide, type DecidePolicy } from './decide.ts'
+import { type AttemptResult, decide, type DecidePolicy, type Outcome } from './decide.ts'
 import { createFeedLoop, type Link } from './feed-loop.ts'
 import { abortFlight, type Flight, onEnded } from './flight.ts'
 import type { Flights } from './flights.ts'
 import { createOutcomes } from './outcomes.ts'
+import type { Parked, Place } from './parked.ts'
 import { failedOnce, type Progress, readProgress } from './progress.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Unrun } from './unrun.ts'
@@ -28,6 +29,8 @@ export interface SubscriptionOptions {
   readonly from: 'beginning' | 'end'
   readonly policy: DecidePolicy
   readonly attempt: Attempt
+  /** Of order-preserving dead letters. */
+  readonly parked: Parked | undefined
   readonly unrun: Unrun
   /** Hand-overs after which a message runs alone. */
   readonly suspectAfter: number
@@ -180,6 +183,8 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
           troubles = 0
           storeError = undefined
         }
+        const place = outcome.kind === 'dead-letter' ? options.parked?.placeOf(flight) : undefined
+        if (place && options.parked) return void block(flight, place, options.parked, outcome)
         outcomes.perform(flight, outcome)
       }
     } catch (error) {
@@ -187,10 +192,22 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
       // Whatever it was: the message is tried again, and its lease is not renewed for nothing.
       outcomes.perform(flight, { kind: 'retry', delayMs: BUG_MS, wait: 'held', error })
     }
+    leave(flight, mine)
+  }
+  const leave = (flight: Flight, mine: boolean): void => {
     // What was lost or given back meanwhile kept its slot and key until here.
     if (!mine || flight.state !== 'waiting') scheduler.leaveKey(flight)
     scheduler.leaveSlot()
     ended()
+  }
+  /** The line first, then the dead letter. Until then it keeps its key: the next one must find the line. */
+  const block = async (flight: Flight, place: Place, parked: Parked, outcome: Outcome): Promise<void> => {
+    const how = await parked.block(place)
+    if (how === 'head') {
+      flight.progress = { ...flight.progress, line: place.id }
+      outcomes.perform(flight, outcome)
+    } else if (how === 'parked') outcomes.perform(flight, { kind: 'park' })
+    leave(flight, how !== undefined)
   }
   const progressAfter = (result: AttemptResult, progress: Progress, position: string): Progress => {
     if (result.kind !== 'failed' && result.kind !== 'refused') return progress

@@ -4,14 +4,15 @@ import type { Acted, ActOptions, DeadLetter, DeadLetters, Logger, Selection } fr
 import type { ChannelDefinition } from '../channel.ts'
 import { type Clock, sleep } from '../clock.ts'
 import { createDecode } from '../consume/decode.ts'
-import { LADDER_MS } from '../consume/delay.ts'
+import { replayDelayMs } from '../consume/delay.ts'
 import { readProgress } from '../consume/progress.ts'
 import { describeError, PolybusError } from '../errors.ts'
-import type { MaybePromise } from '../idempotency.ts'
+import type { MaybePromise, Parking } from '../idempotency.ts'
 import type { WireMessage } from '../message.ts'
-import { checkKeys, invalid, optionalFunction } from '../options.ts'
+import { checkKeys, invalid, optionalChoice, optionalFunction } from '../options.ts'
 import type { Publisher } from '../publish/publisher.ts'
 import type { Supervisor } from '../supervisor.ts'
+import { createLines, refuseOtherKey } from './lines.ts'
 import { matches, readLetter, replayed } from './letter.ts'
 import { show } from '../duration.ts'
 
@@ -22,6 +23,8 @@ export interface AdminOptions {
   readonly ask: Supervisor['ask']
   readonly ensure: (channel: ChannelDefinition) => MaybePromise<Capabilities>
   readonly log: Logger
+  /** Where the group's messages are parked, if that is known. */
+  readonly parking: () => Parking | undefined
 }
 
 const PAGE = 100
@@ -116,6 +119,8 @@ export function createAdmin(
           done++
         } catch (error) {
           if (PolybusError.is(error, 'ABORTED') && signal.aborted) throw error
+          // No letter of this kind could be treated so.
+          if (PolybusError.is(error, 'UNSUPPORTED')) throw error
           failed++
           log.warn(
             { channel: name, group, id: letter.id, err: describeError(error) },
@@ -130,6 +135,12 @@ export function createAdmin(
     if ('ids' in selection) failed += selection.ids.filter((id) => !seen.has(id)).length
     return { done, failed }
   }
+
+  const toGroup = async (message: WireMessage): Promise<void> => {
+    const { delay } = await options.ensure(channel)
+    await publisher.send(message, { kind: 'group', channel: name, group, delayMs: replayDelayMs(delay) })
+  }
+  const lines = createLines({ channel: name, group, parking: options.parking, send: toGroup })
 
   /** Several at a time, in their order as far as the broker keeps it. */
   const putBack = async (
@@ -182,8 +193,6 @@ export function createAdmin(
       optionalFunction(edit, 'replay().edit')
       if (perSecond !== undefined && !(perSecond > 0))
         throw invalid('replay().perSecond', `expected a number above 0, got ${show(perSecond)}.`)
-      const { delay } = await options.ensure(channel)
-      const delayMs = delay.kind === 'ladder' ? (LADDER_MS.at(-1) as number) : 0
       let next = clock.now()
       return each(selection, given, signal, async (raw, letter) => {
         if (perSecond !== undefined) {
@@ -201,14 +210,23 @@ export function createAdmin(
             key: channel.key ? channel.key(value) : message.key,
             contentType: channel.codec.contentType,
           }
+          refuseOtherKey(raw.message, message)
         }
         // Not with the signal: a copy that may or may not be there could not be taken off.
-        await publisher.send(message, { kind: 'group', channel: name, group, delayMs })
+        await toGroup(message)
       })
     },
     async discard(selection, given = {}) {
       check(selection, 'discard()')
-      return each(selection, given, checkAct(given, 'discard()'), () => Promise.resolve())
+      return each(selection, given, checkAct(given, 'discard()'), ({ message }) => lines.pass(message))
+    },
+    parked: (given = {}) => lines.list(checkAct(given, 'parked()', ['signal'])),
+    async unpark(key, given) {
+      checkKeys(given, ['head'], 'unpark()')
+      const head = optionalChoice(given.head, 'unpark().head', ['replay', 'discard'])
+      if (typeof key !== 'string' || head === undefined)
+        throw invalid('unpark()', "expected a key and { head: 'replay' | 'discard' }.")
+      return lines.unpark(key, head)
     },
     restore: async (letters, given = {}) => putBack(letters, given, checkAct(given, 'restore()')),
   }

@@ -60,5 +60,6 @@ export function replayed(message: WireMessage): WireMessage {
   const id = progress.id ?? (message.source === undefined ? message.id : undefined)
   if (id !== undefined) ours.push([HEADER.id, id])
   if (progress.origin !== undefined) ours.push([HEADER.origin, progress.origin])
+  if (progress.line !== undefined) ours.push([HEADER.line, progress.line])
   return { ...message, headers: [...foreignHeaders(message.headers), ...ours] }
 }

@@ -4,6 +4,7 @@ import { claimCases } from './claims.ts'
 import { commonCases } from './common.ts'
 import { runStoreCase, type StoreCase } from './env.ts'
 import { loadStoreHarness, type StoreHarness } from './harness.ts'
+import { parkingCases } from './parking.ts'
 import { serverCases } from './server.ts'
 import { transactionCases } from './transactions.ts'
 
@@ -11,7 +12,13 @@ export type { OpenOptions, OpenStore, ServerFaults, StoreHarness } from './harne
 export type { StoreCase } from './env.ts'
 
 /** Those that kill the server last. */
-export const storeCases: readonly StoreCase[] = [...claimCases, ...commonCases, ...transactionCases, ...serverCases]
+export const storeCases: readonly StoreCase[] = [
+  ...claimCases,
+  ...commonCases,
+  ...transactionCases,
+  ...parkingCases,
+  ...serverCases,
+]
 
 export interface StoreConformanceOptions {
   /** The module that exports a {@link StoreHarness}; child processes import it as well. */
