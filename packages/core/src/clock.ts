@@ -121,8 +121,8 @@ export function createClock(source: TimeSource): Clock & { wake(): void; nextAt(
   }
 }
 
-/** Real time. One a bus: nothing is shared between two. */
-export function systemClock(): Clock {
+/** Real time. One a bus: nothing is shared between two. With `unref` its timers don't keep the process alive: for what only tidies. */
+export function systemClock({ unref = false }: { readonly unref?: boolean } = {}): Clock {
   let native: ReturnType<typeof setTimeout> | undefined
   return createClock({
     now: () => performance.now(),
@@ -131,6 +131,7 @@ export function systemClock(): Clock {
       clearTimeout(native)
       // setTimeout overflows past 2^31 - 1 ms and would fire at once: such a timer wakes early and is armed again.
       native = delayMs === undefined ? undefined : setTimeout(wake, Math.min(Math.ceil(delayMs), 2 ** 31 - 1))
+      if (unref) native?.unref()
     },
   })
 }

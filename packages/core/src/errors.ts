@@ -33,6 +33,10 @@ export const ERRORS = {
   STORE_UNAVAILABLE: { retryable: true, text: 'The idempotency store cannot be reached.' },
   TOPOLOGY_CONFLICT: { retryable: false, text: 'Something on the broker has this name but other settings.' },
   TOPOLOGY_MISSING: { retryable: false, text: 'Something is missing on the broker, and may not be created.' },
+  TRANSACTION_FAILED: {
+    retryable: true,
+    text: 'The database refused to commit the transaction of the handler.',
+  },
   UNKNOWN_GROUP: { retryable: false, text: 'The channel has no such group.' },
   UNROUTABLE: {
     retryable: false,

@@ -1,4 +1,4 @@
-import type { ClaimStore, Clock, Duration, TransactionalStore } from '@polybus/core'
+import type { ClaimStore, Clock, Duration, MaybePromise, TransactionalStore } from '@polybus/core'
 
 /** What the suite needs to know about a store. A module exports it by these names: child processes import it too. */
 export interface StoreHarness {
@@ -9,6 +9,8 @@ export interface StoreHarness {
   readonly shared?: boolean
   /** Who says what time it is: the store's own server (or file), or the injected clock of its process. Default `'server'`. */
   readonly time?: 'server' | 'process'
+  /** Whether the store can park messages, for order-preserving dead letters. */
+  readonly parks?: boolean
   /** Called once before a namespace is used, by the parent alone. */
   prepare?(namespace: string): Promise<void>
   /** A store over a client of its own, as another process would have it. */
@@ -52,8 +54,8 @@ export interface ServerFaults {
   /** With what it had on disk; resolves when it answers. */
   start(): Promise<void>
   /** By SIGSTOP: it neither answers nor closes. */
-  pause?(): void
-  resume?(): void
+  pause?(): MaybePromise<void>
+  resume?(): MaybePromise<void>
 }
 
 /** @throws {Error} where the module is no harness. */

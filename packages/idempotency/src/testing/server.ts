@@ -108,12 +108,12 @@ export const serverCases: readonly StoreCase[] = [
       const server = serverOf(harness)
       const store = await open({ timeout: '500ms' })
       assert.equal(await store.handle('before'), 'done')
-      server.pause?.()
+      await server.pause?.()
       try {
         const calls = Array.from({ length: 20 }, (_, index) => rejects(store.handle(`k${index}`), 'STORE_UNAVAILABLE'))
         await within(ENDS_MS, Promise.all(calls), 'the calls to end')
       } finally {
-        server.resume?.()
+        await server.resume?.()
       }
       await until(() => works(store, 'after'), 'the store to work again')
       assert.equal(await store.handle('before'), 'duplicate')
@@ -132,7 +132,7 @@ export const serverCases: readonly StoreCase[] = [
         'a',
         async (tx) => {
           await store.write(tx, 'first')
-          server.pause?.()
+          await server.pause?.()
           abort.abort(new Error('stopped'))
           await new Promise<never>(() => {})
         },
@@ -141,7 +141,7 @@ export const serverCases: readonly StoreCase[] = [
       try {
         await within(ENDS_MS, rejects(run), 'the run to end')
       } finally {
-        server.resume?.()
+        await server.resume?.()
       }
       await until(async () => {
         try {

@@ -1,0 +1,140 @@
+// Postgres through pg.
+import { checkClient, databaseSettings, type DatabaseStoreOptions } from './options.ts'
+import { createClaimStore, type DatabaseClaimStore } from './postgres/claims.ts'
+import { type Client, inline, type Query, type Row, sqlState } from './postgres/query.ts'
+import { createTransactional } from './postgres/transactions.ts'
+import type { DatabaseStore } from './transaction.ts'
+
+/** As much of pg's `PoolClient` as the store uses. */
+export interface PgClient {
+  query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>
+  release(destroy?: boolean | Error): void
+}
+/** As much of pg's `Pool`. */
+export interface PgPool<C extends PgClient> {
+  connect(): Promise<C>
+  connect(callback: (...args: never[]) => void): void
+}
+
+/**
+ * Remembers handled messages in Postgres, in the handler's own transaction: `tx` is a client of the pool, and what is written
+ * through it is committed together with the record, or not at all. A key that another one works on is told busy at once, and
+ * holds no connection. Give the pool as many connections as the consumer's `concurrency`, and some more.
+ *
+ * @throws {PolybusError} `INVALID_OPTION` where an option is wrong.
+ * @example
+ * const charge = consumer(orders, 'charge', {
+ *   idempotency: pgStore(pool),
+ *   async handler(order, { tx }) {
+ *     await tx.query('insert into charges values ($1, $2)', [order.id, order.cents])
+ *   },
+ * })
+ */
+export function pgStore<C extends PgClient>(pool: PgPool<C>, options: DatabaseStoreOptions = {}): DatabaseStore<C> {
+  const settings = databaseSettings(options, 'pgStore()')
+  return createTransactional<C>(settings, poolClient(pool, 'pgStore()'))
+}
+
+/**
+ * Claims in Postgres, for handlers whose effects are elsewhere. The claims of a batch of messages are one round trip, and so
+ * are their completions.
+ *
+ * @throws {PolybusError} `INVALID_OPTION` where an option is wrong.
+ * @example
+ * const mail = consumer(orders, 'mail', { idempotency: pgClaimStore(pool), handler: send })
+ */
+export function pgClaimStore<C extends PgClient>(
+  pool: PgPool<C>,
+  options: DatabaseStoreOptions = {},
+): DatabaseClaimStore {
+  const settings = databaseSettings(options, 'pgClaimStore()')
+  return createClaimStore(settings, poolClient(pool, 'pgClaimStore()'))
+}
+
+function poolClient<C extends PgClient>(pool: PgPool<C>, where: string): Client<C> {
+  checkClient(pool, ['connect'], where)
+  // A connection that breaks while nothing is asked of it says so by an event, and one that nobody hears ends the process.
+  listen(pool)
+
+  const withConnection = async <T>(
+    signal: AbortSignal,
+    use: (connection: C, release: (destroy: boolean) => void) => Promise<T>,
+  ): Promise<T> => {
+    const connection = await connect(pool, signal)
+    const mute = listen(connection)
+    let released = false
+    const release = (destroy: boolean): void => {
+      if (released) return
+      released = true
+      signal.removeEventListener('abort', abort)
+      mute()
+      connection.release(destroy)
+    }
+    // What it still waits for ends with an error.
+    const abort = (): void => release(true)
+    signal.addEventListener('abort', abort)
+    try {
+      const result = await use(connection, release)
+      release(false)
+      return result
+    } catch (error) {
+      // Where the server itself said what was wrong, the connection is as good as before.
+      release(sqlState(error) === undefined)
+      throw error
+    }
+  }
+  return {
+    seesRollback: true,
+    guarding: { denied: ['release'] },
+    statement: (text, values, signal) =>
+      withConnection(signal, async (connection) => (await connection.query(text, [...values])).rows as Row[]),
+    transaction: (run, signal) =>
+      withConnection(signal, async (connection, release) => {
+        let begun = false
+        // The first statement goes with the beginning of the transaction: a round trip less.
+        const query: Query = async (text, values = []) => {
+          const first = !begun
+          begun = true
+          const answer: unknown = first
+            ? await connection.query(`begin;${inline(text, values)}`)
+            : await connection.query(text, [...values])
+          return (Array.isArray(answer) ? (answer.at(-1) as { rows: Row[] }) : (answer as { rows: Row[] })).rows
+        }
+        try {
+          const result = await run(connection, query)
+          const { command } = (await connection.query('commit')) as { command?: string }
+          if (command === 'ROLLBACK')
+            throw Object.assign(new Error('a statement had failed, and its error was caught'), { code: '25P02' })
+          return result
+        } catch (error) {
+          await connection.query('rollback').then(
+            () => release(false),
+            () => release(true),
+          )
+          throw error
+        }
+      }),
+  }
+}
+
+/** What comes when nobody waits for it any more goes back. */
+async function connect<C extends PgClient>(pool: PgPool<C>, signal: AbortSignal): Promise<C> {
+  const connection = await pool.connect()
+  if (!signal.aborted) return connection
+  connection.release()
+  throw signal.reason
+}
+
+interface Emitter {
+  on(event: 'error', listener: () => void): void
+  off(event: 'error', listener: () => void): void
+}
+
+/** Whoever waits for an answer gets the error there. Answers how to stop. */
+function listen(client: object): () => void {
+  if (!('on' in client && 'off' in client)) return () => {}
+  const emitter = client as Emitter
+  const heard = (): void => {}
+  emitter.on('error', heard)
+  return () => emitter.off('error', heard)
+}

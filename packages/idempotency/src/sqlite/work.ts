@@ -1,0 +1,121 @@
+// What both stores on SQLite share: their tables, forgetting, cleaning, and taking turns on one connection.
+import { invalid, PolybusError } from '@polybus/core'
+import { type Cleaner, createCleaner } from '../cleaner.ts'
+import { storedPrefix } from '../keys.ts'
+import { unavailable } from '../limit.ts'
+import { checkClient, type DatabaseSettings, databaseSettings, type DatabaseStoreOptions } from '../options.ts'
+import { begin, NOW, rollback, type SqliteDatabase, whenUnlocked } from './database.ts'
+import { missingTables, refuseMissing, schema } from './schema.ts'
+import { createTurns, type Turns } from './turns.ts'
+
+export interface Work {
+  readonly settings: DatabaseSettings
+  readonly turns: Turns
+  /** Once the tables are there. Throws errors of ours alone, as all of these. */
+  ready(): Promise<void>
+  /** In a transaction of the store's own, when it is its turn. */
+  write<T>(run: () => T | Promise<T>): Promise<T>
+  forget(prefix: string): Promise<void>
+  readonly cleaner: Cleaner
+}
+
+const FORGET_AT_ONCE = 5000
+
+export function createWork(db: SqliteDatabase, options: DatabaseStoreOptions, where: string): Work {
+  const settings = databaseSettings(options, where)
+  const { table, ttlMs, timeoutMs, create, clock } = settings
+  checkClient(db, ['exec', 'prepare'], where)
+  if (table.includes('.')) throw invalid(`${where}.table`, 'expected a name without a schema.')
+  const turns = createTurns()
+  const patience = { clock, limitMs: timeoutMs }
+  let found: Promise<void> | undefined
+
+  const locked = (): PolybusError =>
+    new PolybusError('STORE_UNAVAILABLE', `The database of the idempotency store was locked for ${timeoutMs} ms.`)
+  const inTransaction = async <T>(run: () => T | Promise<T>): Promise<T> => {
+    const handOn = await turns.take()
+    try {
+      if (!(await begin(db, patience))) throw locked()
+      const result = await run()
+      db.exec('commit')
+      return result
+    } finally {
+      rollbackQuietly(db)
+      handOn()
+    }
+  }
+  const find = async (): Promise<void> => {
+    // Readers and the one writer don't wait for each other.
+    if (!(await whenUnlocked(db, () => db.exec('pragma journal_mode = wal'), patience))) throw locked()
+    const missing = missingTables(db, table)
+    if (missing.length === 0) return
+    if (!create) throw refuseMissing(missing)
+    await inTransaction(() => {
+      for (const statement of schema(table)) db.exec(statement)
+    })
+  }
+  const explained = async <T>(run: () => Promise<T>): Promise<T> => {
+    try {
+      return await run()
+    } catch (error) {
+      throw unavailable(error)
+    }
+  }
+  const work: Work = {
+    settings,
+    turns,
+    ready() {
+      found ??= explained(find).catch((error: unknown) => {
+        found = undefined
+        throw error
+      })
+      return found
+    },
+    async write(run) {
+      await work.ready()
+      return explained(() => inTransaction(run))
+    },
+    async forget(prefix) {
+      const begins = `key >= ?1 and substr(key, 1, length(?1)) = ?1`
+      const start = storedPrefix(prefix)
+      for (let more = true; more;)
+        more = await work.write(() => {
+          db.prepare(`update ${table} set forgotten = 1 where fence is not null and ${begins}`).run(start)
+          return (
+            remove(`select key from ${table} where fence is null and ${begins} limit ?2`, start, FORGET_AT_ONCE) ===
+            FORGET_AT_ONCE
+          )
+        })
+    },
+    cleaner: createCleaner({
+      clock: settings.idleClock,
+      everyMs: settings.cleanEveryMs,
+      onError: settings.onError,
+      // A claim whose owner died stays for as long again, so that a late completion finds it.
+      remove: (count) =>
+        work.write(() =>
+          remove(
+            `select key from ${table} where until <= ${NOW} and (fence is null or until <= ${NOW} - ?1) order by until limit ?2`,
+            ttlMs,
+            count,
+          ),
+        ),
+    }),
+  }
+  const remove = (keys: string, ...values: (string | number)[]): number => {
+    const { changes } = db.prepare(`delete from ${table} where key in (${keys})`).run(...values) as {
+      changes: number | bigint
+    }
+    return Number(changes)
+  }
+  return work
+}
+
+/** After what else went wrong; a database that was closed has nothing to roll back. */
+function rollbackQuietly(db: SqliteDatabase): void {
+  try {
+    rollback(db)
+  } catch {
+    // The first error is the one to tell.
+  }
+}
