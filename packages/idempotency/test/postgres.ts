@@ -7,6 +7,14 @@ import type { OpenOptions, OpenStore, StoreHarness } from '../src/testing/index.
 /** One that other tests don't take down. */
 export const instanceOf = (name: string): string => `stores-${name}`
 
+/** A pool as docs/guide/idempotency.md says one must be: a lost connection ends a process that does not listen for it. */
+export function listenedPool(connectionString: string): Pool {
+  const pool = new Pool({ connectionString })
+  pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
+  return pool
+}
+
 export interface Client {
   store(options: DatabaseStoreOptions): OpenStore['store'] & { close(): Promise<void> }
   /** `insert into <table> (effect) values (…)` by the handler's own `tx`. */
