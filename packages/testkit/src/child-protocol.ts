@@ -24,6 +24,10 @@ export type ChildRole =
       readonly attempts?: number
       /** The message whose handler kills the process. */
       readonly killer?: string
+      /** Keeps the order over dead letters, with a store that its parent keeps for it. */
+      readonly inOrder?: boolean
+      /** The message that its handler refuses. */
+      readonly refused?: string
     }
 export type ChildTask = Common & ChildRole
 
@@ -33,11 +37,15 @@ export type FromChild =
   | { readonly kind: 'resolved'; readonly id: string }
   | { readonly kind: 'started'; readonly run: number; readonly id: string; readonly attempt: number }
   | { readonly kind: 'succeeded'; readonly run: number; readonly id: string }
+  | { readonly kind: 'refused'; readonly run: number }
+  | { readonly kind: 'store'; readonly call: number; readonly method: string; readonly args: readonly unknown[] }
   /** Those that its feed owns now, told when they change. */
   | { readonly kind: 'lanes'; readonly lanes: readonly string[] | null }
-export interface ToChild {
-  readonly run: number
-}
+/** An answer to a call of the store, or that a run is in the ledger. */
+export type ToChild = { readonly run: number } | { readonly call: number; readonly result?: unknown }
+
+/** The store of a child, kept by its parent: what it never answers is never done for the child. */
+export type AnswerStore = (method: string, args: readonly unknown[]) => Promise<unknown>
 
 export interface Child {
   readonly started: number
@@ -57,6 +65,7 @@ export async function startChild(
   label: string,
   role: ChildRole,
   graceMs = 1000,
+  answer?: AnswerStore,
 ): Promise<Child> {
   const { spec } = flow['~definition']
   const task: ChildTask = {
@@ -110,6 +119,16 @@ export async function startChild(
       case 'succeeded':
         runs.get(text.run)?.()
         process.send({ run: text.run } satisfies ToChild, () => {})
+        break
+      case 'refused':
+        runs.get(text.run)?.(true)
+        process.send({ run: text.run } satisfies ToChild, () => {})
+        break
+      case 'store':
+        answer?.(text.method, text.args).then(
+          (result) => process.send({ call: text.call, result } satisfies ToChild, () => {}),
+          () => {},
+        )
         break
       case 'lanes':
         state.lanes = text.lanes

@@ -1,8 +1,19 @@
 // A member in a process of its own, to be killed. It tells its parent everything over IPC, and starts with what stands in
 // its arguments.
-import { channel, consumer, createBus, type Feed, fixed, sleep, systemClock, trust } from '@polybus/core'
+import {
+  channel,
+  type ClaimStore,
+  consumer,
+  createBus,
+  type Feed,
+  fixed,
+  sleep,
+  systemClock,
+  trust,
+} from '@polybus/core'
 import { loadHarness } from './harness.ts'
 import type { ChildTask, FromChild, ToChild } from './child-protocol.ts'
+import { remoteStore } from './remote-store.ts'
 import { tap } from './tap.ts'
 
 const tell = (text: FromChild): void => void process.send?.(text)
@@ -42,7 +53,11 @@ async function main(task: ChildTask): Promise<void> {
   }
 
   const recorded = new Map<number, () => void>()
-  process.on('message', ({ run }: ToChild) => recorded.get(run)?.())
+  const answers = new Map<number, (result: unknown) => void>()
+  process.on('message', (said: ToChild) => {
+    if ('run' in said) recorded.get(said.run)?.()
+    else answers.get(said.call)?.(said.result)
+  })
   let runs = 0
   await bus.start(
     consumer(flow, task.groups[0] ?? 'work', {
@@ -52,6 +67,7 @@ async function main(task: ChildTask): Promise<void> {
         retry: { attempts: task.attempts, backoff: fixed('10ms') },
         timeout: '5s',
       }),
+      ...(task.inOrder && { deadLetter: 'in-order', idempotency: storeOfParent(answers), retry: false }),
       async handler(item, { message, attempt }) {
         const run = ++runs
         tell({ kind: 'started', run, id: message.id, attempt })
@@ -59,14 +75,31 @@ async function main(task: ChildTask): Promise<void> {
         // The victim of a kill gets stuck after some messages, so that it dies in the middle of handlers.
         if (run > task.stuckAfter) await new Promise<never>(() => {})
         const done = new Promise<void>((resolve) => recorded.set(run, resolve))
-        tell({ kind: 'succeeded', run, id: item.id })
+        const refused = item.id === task.refused
+        tell(refused ? { kind: 'refused', run } : { kind: 'succeeded', run, id: item.id })
         // Settled only when the parent knows of it: a kill may not lose what the ledger needs.
         await done
+        if (refused) throw new Error('refused')
       },
     }),
   )
   tell({ kind: 'ready' })
   await tellLanes(() => feed?.state().lanes ?? null)
+}
+
+function storeOfParent(answers: Map<number, (result: unknown) => void>): ClaimStore {
+  let calls = 0
+  return remoteStore(
+    (method, args) =>
+      new Promise((resolve) => {
+        const call = ++calls
+        answers.set(call, (result) => {
+          answers.delete(call)
+          resolve(result)
+        })
+        tell({ kind: 'store', call, method, args })
+      }),
+  )
 }
 
 const LOOK_MS = 50

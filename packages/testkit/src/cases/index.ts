@@ -13,6 +13,8 @@ import { cases as handlers } from './handlers.ts'
 import { cases as idempotencyMore } from './idempotency-more.ts'
 import { cases as idempotency } from './idempotency.ts'
 import { cases as order } from './order.ts'
+import { cases as parkedCrashes } from './parked-crashes.ts'
+import { cases as parked } from './parked.ts'
 import { cases as processes } from './processes.ts'
 import { cases as publishing } from './publishing.ts'
 import { cases as refusals } from './refusals.ts'
@@ -52,6 +54,8 @@ export const cases: readonly Case[] = [
   faultWrites,
   processes,
   transactions,
+  parked,
+  parkedCrashes,
 ]
   .flat()
   .toSorted((a, b) => number(a) - number(b) || a.id.localeCompare(b.id, 'en', { numeric: true }))

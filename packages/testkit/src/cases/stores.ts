@@ -1,5 +1,6 @@
 // Idempotency stores of the suite's own, so that it depends on no database and can take them away.
-import { type ClaimStore, PolybusError, type TransactionalStore } from '@polybus/core'
+import { type ClaimStore, type Parking, PolybusError, type TransactionalStore } from '@polybus/core'
+import { memoryStore } from '@polybus/idempotency'
 
 interface Switch {
   /** While true every call fails. */
@@ -11,9 +12,15 @@ export interface TestStore extends ClaimStore, Switch {
   afterComplete: (key: string) => void
   readonly completed: ReadonlySet<string>
   readonly claims: () => number
+  readonly parking: Parking
 }
 
-export function claimStore(now: () => number): TestStore {
+/**
+ * What the suite keeps outlives its buses, so they may park in it as in a database.
+ *
+ * @param leaseMs at most so long, for cases that wait for a dead owner's claim.
+ */
+export function claimStore(now: () => number, leaseMs: number = Infinity): TestStore {
   const rows = new Map<string, { fence: number; until: number }>()
   const completed = new Set<string>()
   let fences = 0
@@ -27,14 +34,15 @@ export function claimStore(now: () => number): TestStore {
     afterComplete() {},
     completed,
     claims: () => claims,
-    claim(key, leaseMs) {
+    parking: durable(check),
+    claim(key, askedMs) {
       check()
       claims++
       if (completed.has(key)) return { status: 'duplicate' }
       const row = rows.get(key)
       if (row && row.until > now()) return { status: 'busy' }
       const fence = ++fences
-      rows.set(key, { fence, until: now() + leaseMs })
+      rows.set(key, { fence, until: now() + Math.min(askedMs, leaseMs) })
       return { status: 'claimed', fence }
     },
     async complete(key, fence) {
@@ -50,11 +58,11 @@ export function claimStore(now: () => number): TestStore {
       check()
       if (rows.get(key)?.fence === fence) rows.delete(key)
     },
-    renew(key, fence, leaseMs) {
+    renew(key, fence, askedMs) {
       check()
       const row = rows.get(key)
       if (!row || row.fence !== fence) return false
-      row.until = now() + leaseMs
+      row.until = now() + Math.min(askedMs, leaseMs)
       return true
     },
     forget(prefix) {
@@ -67,6 +75,25 @@ export function claimStore(now: () => number): TestStore {
     },
   }
   return store
+}
+
+function durable(check: () => void): Parking {
+  const { parking } = memoryStore()
+  const checked =
+    <A extends unknown[], R>(run: (...args: A) => R) =>
+    (...args: A): R => {
+      check()
+      return run(...args)
+    }
+  return {
+    durable: true,
+    enter: checked(parking.enter),
+    block: checked(parking.block),
+    advance: checked(parking.advance),
+    sent: checked(parking.sent),
+    head: checked(parking.head),
+    list: checked(parking.list),
+  }
 }
 
 export interface Transaction {
