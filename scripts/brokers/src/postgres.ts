@@ -87,7 +87,8 @@ export const postgres: Service = {
       {
         role: 'server',
         ...launch('postgres', [
-          ...['-D', clusterOf(layout)],
+          '-D',
+          clusterOf(layout),
           ...settings({
             port: layout.ports['postgres'] ?? 0,
             listen_addresses: '127.0.0.1',

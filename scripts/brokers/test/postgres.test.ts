@@ -1,12 +1,12 @@
 // A real PostgreSQL: what tests of the stores rely on.
 import { describeBroker } from '@polybus/brokers'
-import pg from 'pg'
+import { Client } from 'pg'
 import { expect, test } from 'vitest'
 
 const SLOW = { timeout: 60_000 }
 
 async function ask(url: string, ...statements: readonly string[]): Promise<unknown[]> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5000 })
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000 })
   // It is told twice of a lost connection, by this and by its query.
   client.on('error', () => {})
   try {
@@ -44,7 +44,7 @@ await describeBroker(
 
     test('postgres: a kill takes its connections and what they had not committed', SLOW, async () => {
       const broker = postgres()
-      const client = new pg.Client({ connectionString: broker.url })
+      const client = new Client({ connectionString: broker.url })
       const lost = new Promise((resolve) => client.on('error', resolve))
       await client.connect()
       await client.query('create table lost (id int)')
@@ -58,7 +58,7 @@ await describeBroker(
 
     test('postgres: stops although a client is connected', SLOW, async () => {
       const broker = postgres()
-      const client = new pg.Client({ connectionString: broker.url })
+      const client = new Client({ connectionString: broker.url })
       const told = new Promise<Error>((resolve) => client.on('error', resolve))
       await client.connect()
       await broker.stop()
@@ -71,14 +71,14 @@ await describeBroker(
       SLOW,
       async () => {
         const broker = postgres()
-        const client = new pg.Client({ connectionString: broker.url })
+        const client = new Client({ connectionString: broker.url })
         await client.connect()
         let answered = false
         broker.pause()
         const answer = client.query('select 1').then(() => (answered = true))
         try {
           await expect(
-            new pg.Client({ connectionString: broker.url, connectionTimeoutMillis: 500 }).connect(),
+            new Client({ connectionString: broker.url, connectionTimeoutMillis: 500 }).connect(),
           ).rejects.toThrow('timeout')
           expect(answered).toBe(false)
         } finally {

@@ -73,8 +73,8 @@ from ${table} t, ${table}_lines l, ${table}_parked p limit 0`,
         )
     }
     await transaction(async (query) => {
-      // Two that create one table at once: one of them fails, whatever "if not exists" says.
-      await query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`polybus ${table}`])
+      // As text: not every client can read nothing. Two that create one table at once: one of them fails, whatever "if not exists" says.
+      await query(`select pg_advisory_xact_lock(hashtextextended($1, 0))::text`, [`polybus ${table}`])
       for (const statement of schema(table)) await query(statement)
     })
   }

@@ -10,7 +10,7 @@ process.on('message', (order: Order) => {
   obey(order).then(
     (answer) => process.send?.(answer),
     (error: unknown) => {
-      console.error(error)
+      process.stderr.write(`${String(error)}\n`)
       process.exit(1)
     },
   )

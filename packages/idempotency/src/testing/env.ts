@@ -65,21 +65,22 @@ export const call = (signal: AbortSignal = new AbortController().signal): { read
 
 export async function openStore(harness: StoreHarness, options: OpenOptions): Promise<Opened> {
   const { store, write, close } = await harness.open(options)
-  const kindOf = <T>(kind: StoreHarness['kind']): T => {
-    if (store.kind !== kind) throw new Error(`${harness.name} is a ${store.kind} store`)
-    return store as T
+  const claimStore = store.kind === 'claim' ? store : undefined
+  const transactional = store.kind === 'transactional' ? store : undefined
+  const of = <T>(one: T | undefined): T => {
+    if (!one) throw new Error(`${harness.name} is a ${store.kind} store`)
+    return one
   }
   return {
     get claims() {
-      return kindOf<ClaimStore>('claim')
+      return of(claimStore)
     },
     get transactions() {
-      return kindOf<TransactionalStore<unknown>>('transactional')
+      return of(transactional)
     },
     async handle(key, work) {
-      if (store.kind === 'transactional')
-        return (store as TransactionalStore<unknown>).run(key, async (tx) => work?.(tx), call())
-      const claims = store as ClaimStore
+      if (store.kind === 'transactional') return store.run(key, async (tx) => work?.(tx), call())
+      const claims = store
       const claim = await claims.claim(key, LEASE_MS)
       if (claim.status !== 'claimed') return claim.status
       await work?.(undefined)
@@ -87,9 +88,8 @@ export async function openStore(harness: StoreHarness, options: OpenOptions): Pr
       return 'done'
     },
     async forget(prefix) {
-      const { forget } = store as ClaimStore
-      if (!forget) throw new Error(`${harness.name} cannot forget`)
-      await forget.call(store, prefix)
+      if (!store.forget) throw new Error(`${harness.name} cannot forget`)
+      await store.forget(prefix)
     },
     async write(tx, text) {
       if (!write) throw new Error(`the harness of ${harness.name} has no write`)

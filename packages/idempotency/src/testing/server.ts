@@ -1,6 +1,6 @@
 // While the server is away: nothing is guessed, every call ends, and it goes on afterwards.
 import assert from 'node:assert/strict'
-import { LEASE_MS, type Opened, rejects, type StoreCase } from './env.ts'
+import { LEASE_MS, type Opened, type Outcome, rejects, type StoreCase, type StoreEnv } from './env.ts'
 import type { ServerFaults, StoreHarness } from './harness.ts'
 
 const ENDS_MS = 20_000
@@ -13,13 +13,28 @@ const killable = ({ server }: StoreHarness): string | undefined => (server ? und
 const pausable = ({ server }: StoreHarness): string | undefined =>
   server?.pause && server.resume ? undefined : 'the harness cannot pause the server'
 
-/** The first calls after a restart may still meet a connection that died. */
-async function works(store: Opened, key: string): Promise<boolean> {
-  try {
-    return (await store.handle(key)) === 'done'
-  } catch {
-    return false
-  }
+/** The first calls after a restart may still meet a connection that died. What the first one that is answered is told. */
+async function told(
+  { until }: StoreEnv,
+  store: Opened,
+  key: string,
+  work?: (tx: unknown) => Promise<void>,
+): Promise<Outcome | undefined> {
+  let outcome: Outcome | undefined
+  await until(async () => {
+    outcome = await store.handle(key, work).catch(() => undefined)
+    return outcome !== undefined && outcome !== 'busy'
+  }, `the store to answer about ${key}`)
+  return outcome
+}
+
+/** A claim whose answer was lost is busy until its lease ends, so each try has a key of its own. */
+async function works({ until }: StoreEnv, store: Opened): Promise<void> {
+  let tries = 0
+  await until(
+    async () => (await store.handle(`after${++tries}`).catch(() => undefined)) === 'done',
+    'the store to work again',
+  )
 }
 
 export const serverCases: readonly StoreCase[] = [
@@ -28,7 +43,8 @@ export const serverCases: readonly StoreCase[] = [
     title:
       'a store whose server was killed says STORE_UNAVAILABLE, works again after the restart, and still knows what was handled',
     needs: killable,
-    async run({ open, harness, until, within }) {
+    async run(env) {
+      const { open, harness, within } = env
       const server = serverOf(harness)
       const store = await open({ timeout: '2000ms' })
       assert.equal(await store.handle('before'), 'done')
@@ -38,8 +54,8 @@ export const serverCases: readonly StoreCase[] = [
       } finally {
         await server.start()
       }
-      await until(() => works(store, 'after'), 'the store to work again')
-      assert.equal(await store.handle('before'), 'duplicate')
+      await works(env, store)
+      assert.equal(await told(env, store, 'before'), 'duplicate')
       assert.equal(await (await open()).handle('before'), 'duplicate')
     },
   },
@@ -49,7 +65,8 @@ export const serverCases: readonly StoreCase[] = [
       'a server killed between claim and completion: the completion counts once it is back, or the lease frees the key',
     kind: 'claim',
     needs: killable,
-    async run({ open, harness, until, within }) {
+    async run(env) {
+      const { open, harness, until, within } = env
       const server = serverOf(harness)
       const { claims } = await open({ timeout: '2000ms' })
       const [kept, left] = [await claims.claim('kept', LEASE_MS), await claims.claim('left', 3000)]
@@ -78,7 +95,8 @@ export const serverCases: readonly StoreCase[] = [
     title: 'a server killed in the middle of a transaction takes the writes with it, and the key runs again',
     kind: 'transactional',
     needs: killable,
-    async run({ open, harness, effects, until, within }) {
+    async run(env) {
+      const { open, harness, effects, within } = env
       const server = serverOf(harness)
       const store = await open({ timeout: '2000ms' })
       const run = store.handle('a', async (tx) => {
@@ -90,13 +108,7 @@ export const serverCases: readonly StoreCase[] = [
       } finally {
         await server.start()
       }
-      await until(async () => {
-        try {
-          return (await store.handle('a', (tx) => store.write(tx, 'second'))) === 'done'
-        } catch {
-          return false
-        }
-      }, 'the key to run')
+      assert.equal(await told(env, store, 'a', (tx) => store.write(tx, 'second')), 'done')
       assert.deepEqual(await effects(), ['second'])
     },
   },
@@ -104,7 +116,8 @@ export const serverCases: readonly StoreCase[] = [
     id: 'x4',
     title: 'a server that stands still makes no call wait longer than its limit, and is used again when it goes on',
     needs: pausable,
-    async run({ open, harness, until, within }) {
+    async run(env) {
+      const { open, harness, within } = env
       const server = serverOf(harness)
       const store = await open({ timeout: '500ms' })
       assert.equal(await store.handle('before'), 'done')
@@ -115,8 +128,8 @@ export const serverCases: readonly StoreCase[] = [
       } finally {
         await server.resume?.()
       }
-      await until(() => works(store, 'after'), 'the store to work again')
-      assert.equal(await store.handle('before'), 'duplicate')
+      await works(env, store)
+      assert.equal(await told(env, store, 'before'), 'duplicate')
     },
   },
   {
@@ -124,7 +137,8 @@ export const serverCases: readonly StoreCase[] = [
     title: 'a transaction on a server that stands still ends in time when its signal aborts',
     kind: 'transactional',
     needs: pausable,
-    async run({ open, harness, effects, until, within }) {
+    async run(env) {
+      const { open, harness, effects, within } = env
       const server = serverOf(harness)
       const store = await open({ timeout: '500ms' })
       const abort = new AbortController()
@@ -143,13 +157,7 @@ export const serverCases: readonly StoreCase[] = [
       } finally {
         await server.resume?.()
       }
-      await until(async () => {
-        try {
-          return (await store.handle('a', (tx) => store.write(tx, 'second'))) === 'done'
-        } catch {
-          return false
-        }
-      }, 'the key to run')
+      assert.equal(await told(env, store, 'a', (tx) => store.write(tx, 'second')), 'done')
       assert.deepEqual(await effects(), ['second'])
     },
   },

@@ -72,6 +72,7 @@ export const transactionCases: readonly StoreCase[] = [
         },
         call(abort.signal),
       )
+      run.catch(() => {})
       await within(QUICKLY_MS, inside.passed, 'the handler to start')
       abort.abort(new Error('too late'))
       await within(QUICKLY_MS, rejects(run), 'the run to be rolled back')
@@ -132,6 +133,7 @@ export const transactionCases: readonly StoreCase[] = [
         inside.open()
         await over.passed
       })
+      run.catch(() => {})
       await within(QUICKLY_MS, inside.passed, 'the first handler to start')
       const told = await within(
         QUICKLY_MS,
