@@ -21,7 +21,7 @@ export async function inspect(adapter: Adapter, channel: ChannelSpec, call: Call
       return (await run()) ?? otherwise
     } catch (error) {
       const problem = asPolybusError(error, 'CONNECTION_FAILED')
-      if (problem.retryable) throw problem
+      if (problem.retryable && problem.code !== 'TOPOLOGY_MISSING') throw problem
       problems.push(problem)
       return otherwise
     }

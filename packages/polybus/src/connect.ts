@@ -20,9 +20,24 @@ import { resolveOptions } from './resolve.ts'
  * await bus.publish(orders, order)
  * await bus.close()
  */
-export async function connect(options?: ConnectOptions): Promise<Bus> {
+export function connect(options?: ConnectOptions): Promise<Bus> {
+  return connectTo(options, options === undefined)
+}
+
+/**
+ * As `connect()` without arguments, environment and configuration file included, with what `over` says before both: for
+ * tools that act in the place of a program, such as the command line.
+ *
+ * @example
+ * const bus = await connectWith({ topology: 'verify' })
+ */
+export function connectWith(over: ConnectOptions): Promise<Bus> {
+  return connectTo(over, true)
+}
+
+async function connectTo(options: ConnectOptions | undefined, withFile: boolean): Promise<Bus> {
   const surroundings = { environment: process.env, directory: process.cwd() }
-  const resolved = await resolveOptions(options, surroundings)
+  const resolved = await resolveOptions(options, surroundings, withFile)
   try {
     return await createBus(resolved.adapter, resolved.options)
   } catch (error) {

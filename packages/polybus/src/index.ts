@@ -15,6 +15,8 @@ export {
   types,
 } from '@polybus/core'
 export type {
+  Acted,
+  ActOptions,
   Adapter,
   Backoff,
   BatchContext,
@@ -40,6 +42,7 @@ export type {
   Health,
   IdempotencyStore,
   InputOf,
+  Inspection,
   Logger,
   Message,
   Middleware,
@@ -58,5 +61,5 @@ export type {
   Subscription,
   Trace,
 } from '@polybus/core'
-export { connect } from './connect.ts'
+export { connect, connectWith } from './connect.ts'
 export { adapterOf } from './scheme.ts'

@@ -19,14 +19,18 @@ export interface Resolved {
   readonly file: string | undefined
 }
 
-export async function resolveOptions(argument: ConnectOptions | undefined, process: Surroundings): Promise<Resolved> {
+export async function resolveOptions(
+  argument: ConnectOptions | undefined,
+  process: Surroundings,
+  withFile: boolean = argument === undefined,
+): Promise<Resolved> {
   const given: Settings = {}
   if (argument !== undefined) {
     checkSettings(argument, 'connect()')
     Object.assign(given, argument)
   }
   const environment = readEnvironment(process.environment)
-  const file = argument === undefined ? await readConfigFile(process.directory) : undefined
+  const file = withFile ? await readConfigFile(process.directory) : undefined
 
   const { broker, ...options } = merge(given, merge(environment, file?.settings ?? {}))
   const where =

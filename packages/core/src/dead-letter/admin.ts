@@ -94,16 +94,37 @@ export function createAdmin(
     }
   }
 
-  /** Does something with each letter that is selected now, and then takes it off. */
+  /** Does something with each letter that is selected now, and then takes it off: so many at once, at most. */
   const each = async (
     selection: Selection,
     { progress }: ActOptions,
     signal: AbortSignal,
     act: (raw: RawDeadLetter, letter: DeadLetter<unknown>) => Promise<void>,
+    atOnce: number,
   ): Promise<Acted> => {
     const session = await open(signal)
     let done = 0
     let failed = 0
+    let acted: RawDeadLetter[] = []
+    const fail = (id: string | undefined, error: unknown): void => {
+      failed++
+      log.warn({ channel: name, group, id, err: describeError(error) }, 'a dead letter was left where it is')
+    }
+    const takeOff = async (): Promise<void> => {
+      const letters = acted
+      acted = []
+      const positions = letters.map(({ position }) => position)
+      try {
+        const results = await call((limit) => session.remove(positions, { signal: limit }))
+        for (const [index, result] of results.entries()) {
+          if (result.ok) done++
+          else fail(letters[index]?.message.id, result.error)
+        }
+      } catch (error) {
+        for (const { message } of letters) fail(message.id, error)
+      }
+      progress?.({ done, failed })
+    }
     // A letter that comes back while we are at it has been replayed once more: it is left for the next time.
     const seen = new Map<string, number>()
     try {
@@ -114,22 +135,19 @@ export function createAdmin(
         seen.set(letter.id, replays)
         try {
           await act(raw, letter)
-          const [result] = await call((limit) => session.remove([raw.position], { signal: limit }))
-          if (result && !result.ok) throw result.error
-          done++
+          acted.push(raw)
         } catch (error) {
           if (PolybusError.is(error, 'ABORTED') && signal.aborted) throw error
           // No letter of this kind could be treated so.
           if (PolybusError.is(error, 'UNSUPPORTED')) throw error
-          failed++
-          log.warn(
-            { channel: name, group, id: letter.id, err: describeError(error) },
-            'a dead letter was left where it is',
-          )
+          fail(letter.id, error)
+          progress?.({ done, failed })
         }
-        progress?.({ done, failed })
+        if (acted.length >= atOnce) await takeOff()
       }
     } finally {
+      // What was done to a letter stands, whatever ended it.
+      if (acted.length > 0) await takeOff()
       await end(session)
     }
     if ('ids' in selection) failed += selection.ids.filter((id) => !seen.has(id)).length
@@ -194,31 +212,37 @@ export function createAdmin(
       if (perSecond !== undefined && !(perSecond > 0))
         throw invalid('replay().perSecond', `expected a number above 0, got ${show(perSecond)}.`)
       let next = clock.now()
-      return each(selection, given, signal, async (raw, letter) => {
-        if (perSecond !== undefined) {
-          await sleep(clock, next - clock.now(), signal)
-          refuseAborted(signal)
-          next = Math.max(next, clock.now()) + 1000 / perSecond
-        }
-        let message = replayed(raw.message)
-        if (edit) {
-          const value = await edit(letter.value, letter)
-          message = {
-            ...message,
-            body: await publisher.encode(channel, value),
-            type: channel.type(value),
-            key: channel.key ? channel.key(value) : message.key,
-            contentType: channel.codec.contentType,
+      return each(
+        selection,
+        given,
+        signal,
+        async (raw, letter) => {
+          if (perSecond !== undefined) {
+            await sleep(clock, next - clock.now(), signal)
+            refuseAborted(signal)
+            next = Math.max(next, clock.now()) + 1000 / perSecond
           }
-          refuseOtherKey(raw.message, message)
-        }
-        // Not with the signal: a copy that may or may not be there could not be taken off.
-        await toGroup(message)
-      })
+          let message = replayed(raw.message)
+          if (edit) {
+            const value = await edit(letter.value, letter)
+            message = {
+              ...message,
+              body: await publisher.encode(channel, value),
+              type: channel.type(value),
+              key: channel.key ? channel.key(value) : message.key,
+              contentType: channel.codec.contentType,
+            }
+            refuseOtherKey(raw.message, message)
+          }
+          // Not with the signal: a copy that may or may not be there could not be taken off.
+          await toGroup(message)
+        },
+        1,
+      )
     },
     async discard(selection, given = {}) {
       check(selection, 'discard()')
-      return each(selection, given, checkAct(given, 'discard()'), ({ message }) => lines.pass(message))
+      return each(selection, given, checkAct(given, 'discard()'), ({ message }) => lines.pass(message), PAGE)
     },
     parked: (given = {}) => lines.list(checkAct(given, 'parked()', ['signal'])),
     async unpark(key, given) {
