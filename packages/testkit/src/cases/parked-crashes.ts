@@ -1,5 +1,4 @@
 // Order over dead letters while consumers die at every step of it.
-import assert from 'node:assert/strict'
 import type { Parking } from '@polybus/core'
 import { all, browsing, type Case, ordering } from '../case.ts'
 import { type AnswerStore, startChild } from '../child-protocol.ts'
@@ -45,7 +44,7 @@ export const cases: readonly Case[] = POINTS.map((point) => ({
   title: `a consumer that dies ${point.when}: each key in order, nothing lost, nothing twice`,
   tier: 'fault',
   settles: true,
-  limitMs: { quick: 120_000 },
+  limitMs: { quick: 180_000, medium: 180_000 },
   needs: all(ordering, browsing, ({ plain, faults: { crash } }) =>
     plain.processes || crash
       ? undefined
@@ -56,7 +55,9 @@ export const cases: readonly Case[] = POINTS.map((point) => ({
 
 async function run(env: Env, point: Point): Promise<void> {
   const shop = await open(env)
-  const items = [env.item('ann'), env.item('ann'), env.item('ann'), env.item('bob'), env.item('ann')]
+  const items = Array.from({ length: 4 }, () => env.item('ann'))
+  // While the victim lives nothing else runs: between an effect and its mark a claim store has a gap.
+  const other = env.item('bob')
   const [first, second] = items as [Item, Item]
   const draining = point.method === 'complete' || point.method === 'advance' || point.method === 'sent'
   const refused = draining ? undefined : first.id
@@ -77,6 +78,7 @@ async function run(env: Env, point: Point): Promise<void> {
   if (draining) await shop.letters.replay({})
   else await shop.publish(...items)
   await env.waitFor(() => victim.dead, 'the victim to die', env.timing.patienceMs + 2 * env.timing.leaseMs)
+  await shop.publish(other)
   await join()
   if (!draining) {
     await shop.dead(first)
@@ -84,8 +86,7 @@ async function run(env: Env, point: Point): Promise<void> {
     refusing = false
     await shop.letters.replay({})
   }
-  await shop.inOrder(...items)
-  assert.ok(env.runs(shop.flow, 'work').length >= items.length)
+  await shop.inOrder(...items, other)
 }
 
 const reject = (fails: boolean): unknown => (fails ? Promise.reject(new Error('refused')) : undefined)
