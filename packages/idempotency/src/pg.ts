@@ -85,9 +85,10 @@ function poolClient<C extends PgClient>(pool: PgPool<C>, where: string): Client<
   }
   return {
     seesRollback: true,
+    queryOf: (tx) => async (text, values) => rowsOf(await tx.query(text, [...(values ?? [])])),
     guarding: { denied: ['release'] },
     statement: (text, values, signal) =>
-      withConnection(signal, async (connection) => (await connection.query(text, [...values])).rows as Row[]),
+      withConnection(signal, async (connection) => rowsOf(await connection.query(text, [...values]))),
     transaction: (run, signal) =>
       withConnection(signal, async (connection, release) => {
         let begun = false
@@ -95,10 +96,9 @@ function poolClient<C extends PgClient>(pool: PgPool<C>, where: string): Client<
         const query: Query = async (text, values = []) => {
           const first = !begun
           begun = true
-          const answer: unknown = first
-            ? await connection.query(`begin;${inline(text, values)}`)
-            : await connection.query(text, [...values])
-          return (Array.isArray(answer) ? (answer.at(-1) as { rows: Row[] }) : (answer as { rows: Row[] })).rows
+          return rowsOf(
+            first ? await connection.query(`begin;${inline(text, values)}`) : await connection.query(text, [...values]),
+          )
         }
         try {
           const result = await run(connection, query)
@@ -115,6 +115,12 @@ function poolClient<C extends PgClient>(pool: PgPool<C>, where: string): Client<
         }
       }),
   }
+}
+
+/** Of the last statement, where there were several. */
+function rowsOf(answer: unknown): readonly Row[] {
+  const { rows } = (Array.isArray(answer) ? answer.at(-1) : answer) as { rows: readonly Row[] }
+  return rows
 }
 
 /** What comes when nobody waits for it any more goes back. */

@@ -1,4 +1,4 @@
-// The user's client as the store sees it: few methods, calls that end, and one command for all calls of a tick.
+// The user's client as the store sees it: few methods, calls that end, and one command for calls that come together.
 import { type Clock, describeError, PolybusError } from '@polybus/core'
 import type { Script } from './redis-scripts.ts'
 
@@ -65,6 +65,7 @@ export function createEvaluate(client: RedisClient, limitMs: number, clock: Pick
 }
 
 export interface TogetherOptions {
+  readonly clock: Pick<Clock, 'turn'>
   /** How many go in one command. */
   readonly atOnce: number
   /** What the script gets once, before all of them. */
@@ -77,43 +78,55 @@ interface Pending {
   readonly reject: (error: unknown) => void
 }
 
-/** A script that takes many records at once: the calls of a tick become one command, and each gets its own answer. */
+/**
+ * A script that takes many records at once: the calls of a turn of the event loop become one command, those that come while it
+ * is out the next one, and each gets its own answer.
+ */
 export function createTogether(
   evaluate: Evaluate,
   script: Script,
-  { atOnce, first = [] }: TogetherOptions,
+  { clock, atOnce, first = [] }: TogetherOptions,
 ): (keys: readonly string[], args: Args) => Promise<unknown> {
-  let queue: Pending[] = []
-  const flush = (): void => {
-    const calls = queue
-    queue = []
-    for (let from = 0; from < calls.length; from += atOnce) send(calls.slice(from, from + atOnce))
+  let waiting: Pending[] = []
+  let working = false
+  const work = async (): Promise<void> => {
+    working = true
+    while (waiting.length > 0) {
+      // Handlers that one answer woke end in the same turn.
+      await clock.turn()
+      const calls = waiting
+      waiting = []
+      if (calls.length <= atOnce) await send(calls)
+      else {
+        const sent: Promise<void>[] = []
+        for (let from = 0; from < calls.length; from += atOnce) sent.push(send(calls.slice(from, from + atOnce)))
+        await Promise.all(sent)
+      }
+    }
+    working = false
   }
-  const send = (calls: readonly Pending[]): void => {
+  const send = async (calls: readonly Pending[]): Promise<void> => {
     const keys: string[] = []
     const args = [...first]
     for (const call of calls) {
       keys.push(...call.keys)
       args.push(...call.args)
     }
-    evaluate(script, keys, args).then(
-      (answers) => {
-        for (const [index, { resolve, reject }] of calls.entries()) {
-          const answer = (answers as readonly unknown[])[index]
-          if (answer instanceof Error) reject(asUnavailable(answer))
-          else resolve(answer)
-        }
-      },
-      (error: unknown) => {
-        for (const { reject } of calls) reject(error)
-      },
-    )
+    try {
+      const answers = (await evaluate(script, keys, args)) as readonly unknown[]
+      for (const [index, { resolve, reject }] of calls.entries()) {
+        const answer = answers[index]
+        if (answer instanceof Error) reject(asUnavailable(answer))
+        else resolve(answer)
+      }
+    } catch (error) {
+      for (const { reject } of calls) reject(error)
+    }
   }
   return (keys, args) =>
     new Promise((resolve, reject) => {
-      // After all that the present event sets off: handlers that one answer woke end together.
-      if (queue.length === 0) process.nextTick(flush)
-      queue.push({ keys, args, resolve, reject })
+      waiting.push({ keys, args, resolve, reject })
+      if (!working) void work()
     })
 }
 

@@ -1,15 +1,19 @@
 // Lines of parked messages in Redis, for order-preserving dead letters.
 import type { HeadState, ParkedLine, Parking } from '@polybus/core'
-import { createTogether, type Evaluate } from './redis-client.ts'
-import { decoded, encoded, INDEX, LINES, PAGE, UNINDEX } from './redis-scripts.ts'
+import { createTogether, type Evaluate, type TogetherOptions } from './redis-client.ts'
+import { INDEX, LINES, PAGE, UNINDEX } from './redis-scripts.ts'
 
 /** `mark` answers a text that was never answered before. */
-export function createParking(evaluate: Evaluate, prefix: string, atOnce: number, mark: () => string): Parking {
-  const together = createTogether(evaluate, LINES, { atOnce })
+export function createParking(
+  evaluate: Evaluate,
+  { prefix, ...options }: TogetherOptions & { readonly prefix: string },
+  mark: () => string,
+): Parking {
+  const together = createTogether(evaluate, LINES, options)
   const ask = (line: string, what: string, id = '', message = '', its = ''): Promise<unknown> => {
     // In a cluster what stands in braces decides where a key lies.
-    const key = `${prefix}{line:${encoded(line)}}`
-    return together([key, `${key}:tail`], [what, encoded(id), message, its])
+    const key = `${prefix}{line:${line}}`
+    return together([key, `${key}:tail`], [what, id, message, its])
   }
   const lines = `${prefix}{lines}`
   const index = [lines, `${lines}:marks`]
@@ -19,34 +23,32 @@ export function createParking(evaluate: Evaluate, prefix: string, atOnce: number
     enter: (line, id, message) => ask(line, 'enter', id, message) as Promise<'free' | 'head' | 'parked'>,
     async block(line, id, message) {
       const its = mark()
-      await evaluate(INDEX, index, [encoded(line), its])
+      await evaluate(INDEX, index, [line, its])
       return (await ask(line, 'block', id, message, its)) as 'head' | 'parked'
     },
     async advance(line, id) {
       const [head, message, gone] = (await ask(line, 'advance', id)) as (string | null | undefined)[]
-      if (typeof gone === 'string') await evaluate(UNINDEX, index, [encoded(line), gone])
-      return typeof head === 'string' && typeof message === 'string' ? { id: decoded(head), message } : undefined
+      if (typeof gone === 'string') await evaluate(UNINDEX, index, [line, gone])
+      return typeof head === 'string' && typeof message === 'string' ? { id: head, message } : undefined
     },
     async sent(line, id) {
       await ask(line, 'sent', id)
     },
     async head(line) {
       const [id, message, state] = (await ask(line, 'head')) as [string, string, HeadState] | [null]
-      return id === null ? undefined : { id: decoded(id), message, state }
+      return id === null ? undefined : { id, message, state }
     },
-    async list(prefix, after, limit) {
+    async list(start, after, limit) {
       const found: ParkedLine[] = []
-      const start = encoded(prefix)
       // One that stands before all of them says nothing.
-      let from = after === undefined || bytewise(encoded(after), start) < 0 ? `[${start}` : `(${encoded(after)}`
+      let from = after === undefined || bytewise(after, start) < 0 ? `[${start}` : `(${after}`
       for (;;) {
         const page = (await evaluate(PAGE, [lines], [from, start, limit])) as readonly string[]
-        const answers = await Promise.all(page.map((line) => ask(decoded(line), 'count')))
+        const answers = await Promise.all(page.map((line) => ask(line, 'count')))
         for (const [place, line] of page.entries()) {
           const [head, state, waiting] = answers[place] as [string, HeadState, number] | [null, null, number]
           // Nothing is there where a process crashed before it made the line, or after that went.
-          if (head !== null && found.length < limit)
-            found.push({ line: decoded(line), head: decoded(head), state, waiting })
+          if (head !== null && found.length < limit) found.push({ line, head, state, waiting })
         }
         if (found.length >= limit || page.length < limit) return found
         from = `(${page.at(-1)}`

@@ -173,10 +173,5 @@ return redis.call('ZREM', KEYS[1], ARGV[1])`)
 export const PAGE: Script = script(`
 return redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], '(' .. ARGV[2] .. '\\255', 'LIMIT', 0, ARGV[3])`)
 
-/** As Redis can hold it: half a pair of UTF-16 has no UTF-8, and all of them would be one text. */
-export const encoded = (text: string): string =>
-  text.replaceAll(/[\0\p{Surrogate}]/gu, (sign) => `\0${sign.charCodeAt(0).toString(16).padStart(4, '0')}`)
-export const decoded = (text: string): string =>
-  text.replaceAll(/\0([0-9a-f]{4})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
 /** A text as a part of SCAN's pattern that stands for itself. */
 export const literally = (text: string): string => text.replaceAll(/[\\*?[\]]/g, String.raw`\$&`)

@@ -1,4 +1,4 @@
-// Claims in Redis: shared by all processes, one round trip for all calls of a tick.
+// Claims in Redis: shared by all processes, one round trip for calls that come together.
 import { randomBytes } from 'node:crypto'
 import {
   checkKeys,
@@ -11,9 +11,10 @@ import {
   type Parking,
   systemClock,
 } from '@polybus/core'
+import { storedKey, storedPrefix } from './keys.ts'
 import { createEvaluate, createTogether, type RedisClient } from './redis-client.ts'
 import { createParking } from './redis-parking.ts'
-import { CLAIMED, CLAIMS, encoded, FORGET, HANDLED, literally } from './redis-scripts.ts'
+import { CLAIMED, CLAIMS, FORGET, HANDLED, literally } from './redis-scripts.ts'
 
 export interface RedisStoreOptions {
   /** What the store's keys begin with, so that other data can live beside them. Default `polybus:idempotency:`. */
@@ -23,7 +24,7 @@ export interface RedisStoreOptions {
   /** After how long without an answer a call fails, which pauses consuming. Default `'5s'`. */
   readonly timeout?: Duration | undefined
   /** Default: a system clock of its own. */
-  readonly clock?: Pick<Clock, 'timer'> | undefined
+  readonly clock?: Pick<Clock, 'timer' | 'turn'> | undefined
 }
 
 /** The Redis store: all of its calls are promises. */
@@ -61,14 +62,15 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
   const ttlMs = optionalDuration(options.ttl, 'redisStore().ttl', 1) ?? 7 * 86_400_000
   const timeoutMs = optionalDuration(options.timeout, 'redisStore().timeout', 1) ?? 5000
   const clock = options.clock ?? systemClock()
-  if (typeof clock.timer !== 'function') throw invalid('redisStore().clock', 'expected a clock with timer().')
+  if (typeof clock.timer !== 'function' || typeof clock.turn !== 'function')
+    throw invalid('redisStore().clock', 'expected a clock with timer() and turn().')
 
   const evaluate = createEvaluate(client, timeoutMs, clock)
   // In a cluster keys live apart.
   const atOnce = client.isCluster === true ? 1 : AT_ONCE
-  const together = createTogether(evaluate, CLAIMS, { atOnce, first: [ttlMs] })
+  const together = createTogether(evaluate, CLAIMS, { clock, atOnce, first: [ttlMs] })
   const ask = (what: string, key: string, fence: unknown, leaseMs = 0): Promise<unknown> =>
-    together([prefix + encoded(key)], [what, String(fence), leaseMs])
+    together([prefix + storedKey(key)], [what, String(fence), leaseMs])
   // Fences are ours alone, and a server that lost its data cannot give one out twice.
   const self = randomBytes(12).toString('base64url')
   let count = 0
@@ -104,9 +106,9 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
       }
     },
     renew: async (key, fence, leaseMs) => (await ask('renew', key, fence, leaseMs)) === 1,
-    parking: createParking(evaluate, prefix, atOnce, () => `${self}-${++count}`),
+    parking: createParking(evaluate, { clock, atOnce, prefix }, () => `${self}-${++count}`),
     async forget(start) {
-      const pattern = `${literally((client.options?.keyPrefix ?? '') + prefix + encoded(start))}*`
+      const pattern = `${literally((client.options?.keyPrefix ?? '') + prefix + storedPrefix(start))}*`
       for (const node of (client.isCluster === true && client.nodes?.('master')) || [client]) {
         const step = createEvaluate(node, timeoutMs, clock)
         let cursor = '0'

@@ -61,6 +61,7 @@ export function sqliteClaimStore(db: SqliteDatabase, options: DatabaseStoreOptio
         String(fence),
       ),
     forget: work.forget,
+    parking: work.parking,
     close: work.cleaner.close,
   }
 }

@@ -74,5 +74,5 @@ export function sqliteStore<Db extends SqliteDatabase>(db: Db, options: Database
       }
     }
   }
-  return { kind: 'transactional', run, forget: work.forget, close: work.cleaner.close }
+  return { kind: 'transactional', run, forget: work.forget, parking: work.parking, close: work.cleaner.close }
 }

@@ -54,7 +54,7 @@ export function postgresHarness(
   return {
     name,
     kind,
-    parks: false,
+    parks: true,
     async prepare(namespace) {
       await aside(`create table ${effectsOf(namespace)} (effect text not null)`)
     },

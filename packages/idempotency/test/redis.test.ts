@@ -46,7 +46,7 @@ await describeBroker(
       return { client, through, seen }
     }
 
-    test('redis store: the calls of a tick are one command, and each gets its own answer', async () => {
+    test('redis store: calls that come together are one command, and each gets its own answer', async () => {
       const { through, seen } = watched()
       const store = storeOf(through)
       const handled = await fenceOf(store, 'handled')

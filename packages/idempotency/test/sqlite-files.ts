@@ -30,7 +30,7 @@ export function sqliteHarness(
   return {
     name,
     kind,
-    parks: false,
+    parks: true,
     prepare(namespace) {
       mkdirSync(folder, { recursive: true })
       aside(namespace, (db) => db.exec('create table effects (effect text not null)'))

@@ -100,6 +100,7 @@ from ours where t.key = ours.key`,
     },
     renew: (key, fence, leaseMs) => renew(of(key, fence, leaseMs)),
     forget: work.forget,
+    parking: work.parking,
     close: work.cleaner.close,
   }
 }

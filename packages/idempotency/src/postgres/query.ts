@@ -13,6 +13,8 @@ export interface Client<Tx> {
   statement(text: string, values: readonly Value[], signal: AbortSignal): Promise<readonly Row[]>
   /** Commits when `run` resolves, rolls back when it rejects. */
   transaction<T>(run: (tx: Tx, query: Query) => Promise<T>, signal: AbortSignal): Promise<T>
+  /** Statements within that transaction. */
+  queryOf(tx: Tx): Query
   /** Whether `transaction` rejects where the server rolled back instead of committing. */
   readonly seesRollback: boolean
   readonly guarding?: GuardOptions

@@ -23,10 +23,10 @@ export const schema = (table: string): readonly string[] => [
   `create table if not exists ${table}_parked (
   seq bigint generated always as identity primary key,
   line text collate "C" not null,
-  id_hash text not null,
+  id_key text not null,
   id text not null,
   message text not null,
-  unique (line, id_hash)
+  unique (line, id_key)
 )`,
 ]
 
@@ -50,7 +50,7 @@ export function createTables({ table, create, statement, transaction }: TablesOp
 
   const look = (): Promise<unknown> =>
     statement(
-      `select t.key, t.fence, t.until, t.forgotten, l.line, l.name, l.head_id, l.head_message, l.state, p.seq, p.line, p.id_hash, p.id, p.message
+      `select t.key, t.fence, t.until, t.forgotten, l.line, l.name, l.head_id, l.head_message, l.state, p.seq, p.line, p.id_key, p.id, p.message
 from ${table} t, ${table}_lines l, ${table}_parked p limit 0`,
     )
   const find = async (): Promise<void> => {

@@ -7,6 +7,7 @@ export function throughTransactions<Tx extends object>(
 ): Client<Tx> {
   return {
     seesRollback: false,
+    queryOf,
     statement: (text, values) => transaction((tx) => queryOf(tx)(text, values)),
     transaction: (run) => transaction((tx) => run(tx, queryOf(tx))),
   }

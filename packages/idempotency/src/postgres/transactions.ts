@@ -82,5 +82,5 @@ select ours, exists (select from taken) as taken from turn`
       throw signal.aborted ? signal.reason : work.explain(error)
     }
   }
-  return { kind: 'transactional', run, forget: work.forget, close: work.cleaner.close }
+  return { kind: 'transactional', run, forget: work.forget, parking: work.parking, close: work.cleaner.close }
 }

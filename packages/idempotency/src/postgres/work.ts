@@ -1,12 +1,14 @@
 // What claim stores and transactional ones on Postgres share: their tables, forgetting, cleaning, and how long they wait.
+import type { TransactionalParking } from '@polybus/core'
 import { type Cleaner, createCleaner } from '../cleaner.ts'
+import { createParking } from '../database-parking.ts'
 import { storedPrefix } from '../keys.ts'
 import { limited, unavailable } from '../limit.ts'
 import type { DatabaseSettings } from '../options.ts'
 import { type Client, isMissingTable, type Query, type Row, type Value } from './query.ts'
 import { createTables } from './schema.ts'
 
-export interface Work {
+export interface Work<Tx> {
   /** A statement of the store's own, with the tables there, within its limit. Throws errors of ours alone. */
   do(text: string, values: readonly Value[]): Promise<readonly Row[]>
   /** As `do`, several of them in one transaction. */
@@ -16,13 +18,14 @@ export interface Work {
   /** What a failed statement has said, as an error of ours. */
   explain(error: unknown): Error
   forget(prefix: string): Promise<void>
+  readonly parking: TransactionalParking<Tx>
   readonly cleaner: Cleaner
 }
 
 /** So few at a time that nobody waits for it. */
 const FORGET_AT_ONCE = 5000
 
-export function createWork(settings: DatabaseSettings, client: Client<unknown>): Work {
+export function createWork<Tx>(settings: DatabaseSettings, client: Client<Tx>): Work<Tx> {
   const { table, ttlMs, clock, timeoutMs, create } = settings
   const statement: Query = (text, values = []) =>
     limited(clock, timeoutMs, ({ signal }) => client.statement(text, values, signal))
@@ -49,11 +52,20 @@ export function createWork(settings: DatabaseSettings, client: Client<unknown>):
     )
     return Number(row?.['count'])
   }
-  const work: Work = {
+  const work: Work<Tx> = {
     do: (text, values) => explained(() => statement(text, values)),
     together: (run) => explained(() => transaction(run)),
     ready: () => explained(() => Promise.resolve()),
     explain,
+    parking: createParking<Tx>({
+      table,
+      durable: true,
+      statement: (text, values = []) => work.do(text, values),
+      together: (run) => work.together(run),
+      queryOf: (tx) => client.queryOf(tx),
+      lock: ' for update',
+      begins: (column) => `${column} >= $1 and starts_with(${column}, $1)`,
+    }),
     async forget(prefix) {
       const begin = storedPrefix(prefix)
       const begins = `key >= $1 and starts_with(key, $1)`

@@ -23,17 +23,17 @@ export const schema = (table: string): readonly string[] => [
   `create table if not exists ${table}_parked (
   seq integer primary key autoincrement,
   line text not null,
-  id_hash text not null,
+  id_key text not null,
   id text not null,
   message text not null,
-  unique (line, id_hash)
+  unique (line, id_key)
 )`,
 ]
 
 const COLUMNS: Readonly<Record<string, readonly string[]>> = {
   '': ['key', 'fence', 'until', 'forgotten'],
   _lines: ['line', 'name', 'head_id', 'head_message', 'state'],
-  _parked: ['seq', 'line', 'id_hash', 'id', 'message'],
+  _parked: ['seq', 'line', 'id_key', 'id', 'message'],
 }
 
 /** @throws {PolybusError} `TOPOLOGY_CONFLICT` where a table is there that is another one. */

@@ -1,9 +1,11 @@
 // What both stores on SQLite share: their tables, forgetting, cleaning, and taking turns on one connection.
-import { invalid, PolybusError } from '@polybus/core'
+import { invalid, PolybusError, type TransactionalParking } from '@polybus/core'
 import { type Cleaner, createCleaner } from '../cleaner.ts'
+import { createParking } from '../database-parking.ts'
 import { storedPrefix } from '../keys.ts'
 import { unavailable } from '../limit.ts'
 import { checkClient, type DatabaseSettings, databaseSettings, type DatabaseStoreOptions } from '../options.ts'
+import type { Query, Row } from '../postgres/query.ts'
 import { begin, NOW, rollback, type SqliteDatabase, whenUnlocked } from './database.ts'
 import { missingTables, refuseMissing, schema } from './schema.ts'
 import { createTurns, type Turns } from './turns.ts'
@@ -17,6 +19,7 @@ export interface Work {
   write<T>(run: () => T | Promise<T>): Promise<T>
   forget(prefix: string): Promise<void>
   readonly cleaner: Cleaner
+  readonly parking: TransactionalParking<SqliteDatabase>
 }
 
 const FORGET_AT_ONCE = 5000
@@ -87,6 +90,15 @@ export function createWork(db: SqliteDatabase, options: DatabaseStoreOptions, wh
           )
         })
     },
+    parking: createParking<SqliteDatabase>({
+      table,
+      durable: isFile(db),
+      statement: (text, values) => work.write(() => queryOf(db)(text, values)),
+      together: (run) => work.write(() => run(queryOf(db))),
+      queryOf,
+      lock: '',
+      begins: (column) => `${column} >= $1 and substr(${column}, 1, length($1)) = $1`,
+    }),
     cleaner: createCleaner({
       clock: settings.idleClock,
       everyMs: settings.cleanEveryMs,
@@ -110,6 +122,17 @@ export function createWork(db: SqliteDatabase, options: DatabaseStoreOptions, wh
   }
   return work
 }
+
+const queryOf =
+  (db: SqliteDatabase): Query =>
+  (text, values = []) =>
+    Promise.resolve(
+      db.prepare(text.replaceAll('$', '?')).all(...(values as readonly (string | number)[])) as readonly Row[],
+    )
+
+/** What is in memory is gone with its connection. */
+const isFile = (db: SqliteDatabase): boolean =>
+  (db.prepare('select file from pragma_database_list where name = ?').get('main') as { file: string }).file !== ''
 
 /** After what else went wrong; a database that was closed has nothing to roll back. */
 function rollbackQuietly(db: SqliteDatabase): void {

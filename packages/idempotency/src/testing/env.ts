@@ -65,6 +65,7 @@ export const call = (signal: AbortSignal = new AbortController().signal): { read
 
 export async function openStore(harness: StoreHarness, options: OpenOptions): Promise<Opened> {
   const { store, write, close } = await harness.open(options)
+  let closed: Promise<void> | undefined
   const claimStore = store.kind === 'claim' ? store : undefined
   const transactional = store.kind === 'transactional' ? store : undefined
   const of = <T>(one: T | undefined): T => {
@@ -95,7 +96,7 @@ export async function openStore(harness: StoreHarness, options: OpenOptions): Pr
       if (!write) throw new Error(`the harness of ${harness.name} has no write`)
       await write(tx, text)
     },
-    close,
+    close: () => (closed ??= close()),
   }
 }
 
