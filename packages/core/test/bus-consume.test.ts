@@ -737,6 +737,28 @@ test('pause starts nothing and takes nothing; resume goes on', async () => {
   expect(seen).toEqual([1])
 })
 
+test('a pause that comes between the room and the receive: none is asked for nothing, which would sit out its wait', async () => {
+  const r = await busRig()
+  const asked: number[] = []
+  const { subscribe } = r.adapter
+  r.adapter.subscribe = async (source, call) => {
+    const feed = await subscribe(source, call)
+    const { receive } = feed
+    feed.receive = (max, ask) => {
+      asked.push(max)
+      return receive(max, ask)
+    }
+    return feed
+  }
+  const subscription = await r.bus.subscribe(plain, 'g', () => queueMicrotask(() => subscription.pause()))
+  await r.deliver(message(1))
+  expect(asked.filter((max) => max <= 0)).toEqual([])
+  const before = asked.length
+  subscription.resume()
+  await r.time.quiet()
+  expect(asked.length).toBe(before + 1)
+})
+
 test('a feed that breaks: what runs keeps its key until it ends, and a new feed goes on', async () => {
   const r = await busRig()
   const gate = deferred()

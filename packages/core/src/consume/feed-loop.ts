@@ -167,11 +167,14 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
         await room()
         if (stopping.aborted) return
         if (broken.signal.aborted) throw broken.signal.reason
+        const free = places()
+        // Somebody paused, or a store went away, since there was room.
+        if (free <= 0) continue
         stall.receiving()
         asking = true
         const deliveries = await new Promise<readonly Delivery[]>((resolve, reject) => {
           fail = reject
-          current.receive(Math.min(RECEIVE_MAX, places()), ask).then(resolve, reject)
+          current.receive(Math.min(RECEIVE_MAX, free), ask).then(resolve, reject)
         })
         stall.received(deliveries.length)
         if (deliveries.length > 0) stalled = false
