@@ -17,8 +17,7 @@ Usage: polybus COMMAND [arguments] [options]
 ${pad(commands.map(({ name, takes, summary }) => [[name, ...takes].join(' '), summary]))}
 
 Options of every command:
-${pad(optionRows(COMMON))}
-  ${'--version'}
+${pad([...optionRows(COMMON), ['--version', 'of @polybus/cli']])}
 
 polybus COMMAND --help tells more, with examples. What POLYBUS_* variables and polybus.config.* say holds here too.
 Data goes to stdout, everything else to stderr.

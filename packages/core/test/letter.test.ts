@@ -56,6 +56,15 @@ test('dates that are nonsense fall back to the message', async () => {
   expect(letter.lastFailedAt).toEqual(new Date(EPOCH))
 })
 
+test('a letter is kept as it is; a foreign one also keeps the id that its position gave it', async () => {
+  expect((await readLetter({ position: 'd-1', message: dead }, decode)).wire).toBe(dead)
+  const foreign = wire({ id: 'topic/0/7', source: undefined, body: Buffer.from('{}') })
+  const kept = (await readLetter({ position: 'd-1', message: foreign }, decode)).wire
+  expect(kept.headers).toEqual([...foreign.headers, [HEADER.id, 'topic/0/7']])
+  const elsewhere = await readLetter({ position: 'd-9', message: { ...kept, id: 'topic/0/99' } }, decode)
+  expect([elsewhere.id, elsewhere.wire]).toEqual(['topic/0/7', { ...kept, id: 'topic/0/99' }])
+})
+
 describe('selection', () => {
   const table: [Selection, boolean][] = [
     [{}, true],
