@@ -1,10 +1,15 @@
 // Rounds of alternating scenarios, medians and spread.
-import { arch, availableParallelism, cpus, platform } from 'node:os'
+import { arch, availableParallelism, cpus as processors, platform } from 'node:os'
 
+/** In milliseconds: by the clock, and of this process's own processor time. */
+export interface Cost {
+  readonly ms: number
+  readonly cpuMs: number
+}
 /** Sends `messages` messages through something. Made anew for each round, so that no scenario pays for another's heap. */
 export interface Prepared {
-  /** Answers the milliseconds that count. */
-  run(messages: number): Promise<number>
+  /** Answers what counts. */
+  run(messages: number): Promise<Cost>
   close(): Promise<void>
 }
 export interface Scenario {
@@ -21,13 +26,15 @@ export interface Measured {
   readonly highest: number
   /** Median of the rounds' ratios to the first scenario. */
   readonly ratio: number
+  /** This process's own microseconds a message, a median. */
+  readonly cpuMicros: number
   /** Bytes of heap after the last round. */
   readonly heapBytes: number
 }
 
 export function describeMachine(): { cpu: string; cores: number; node: string; platform: string } {
   return {
-    cpu: cpus()[0]?.model ?? 'unknown',
+    cpu: processors()[0]?.model ?? 'unknown',
     cores: availableParallelism(),
     node: process.version,
     platform: `${platform()} ${arch()}`,
@@ -41,6 +48,7 @@ export async function rounds(
   progress: (text: string) => void,
 ): Promise<readonly Measured[]> {
   const rates = scenarios.map((): number[] => [])
+  const cpus = scenarios.map((): number[] => [])
   const heaps = scenarios.map(() => 0)
   // The first round warms the code up, and each run its own objects.
   for (let round = 0; round <= count; round++) {
@@ -48,8 +56,11 @@ export async function rounds(
       progress(`\r\u001b[Kround ${round}/${count}: ${scenario.name}`)
       const { run, close } = await scenario.prepare()
       await run(Math.ceil(messages / 4))
-      const ms = await run(messages)
-      if (round > 0) rates[index]?.push((messages / ms) * 1000)
+      const { ms, cpuMs } = await run(messages)
+      if (round > 0) {
+        rates[index]?.push((messages / ms) * 1000)
+        cpus[index]?.push((cpuMs / messages) * 1000)
+      }
       heaps[index] = process.memoryUsage().heapUsed
       await close()
     }
@@ -65,16 +76,19 @@ export async function rounds(
       lowest: Math.min(...own),
       highest: Math.max(...own),
       ratio: median(own.map((rate, round) => rate / (base[round] ?? rate))),
+      cpuMicros: median(cpus[index] ?? []),
       heapBytes: heaps[index] ?? 0,
     }
   })
 }
 
-/** How long it takes, in milliseconds. */
-export async function timed(run: () => Promise<void>): Promise<number> {
+/** What it costs. */
+export async function timed(run: () => Promise<void>): Promise<Cost> {
   const started = performance.now()
+  const before = process.cpuUsage()
   await run()
-  return performance.now() - started
+  const { user, system } = process.cpuUsage(before)
+  return { ms: performance.now() - started, cpuMs: (user + system) / 1000 }
 }
 
 export function median(values: readonly number[]): number {

@@ -5,7 +5,7 @@ import { type Bus, channel, type Channel, connect, consumer, type Policy, trust 
 import { z } from 'zod'
 import { type Prepared, type Scenario, timed } from './measure.ts'
 
-interface Order {
+export interface Order {
   readonly id: string
   readonly customer: string
   readonly cents: number
@@ -15,7 +15,7 @@ const orderOf = (index: number): Order => ({ id: `o-${index}`, customer: `c-${in
 
 /** Published and not yet handled: as a producer that watches its consumers would keep it. */
 const WINDOW = 1000
-const CONCURRENCY = 32
+export const CONCURRENCY = 32
 
 /** What nobody can avoid: encode, decode, validate on both sides, await the handler. */
 const bare: Scenario = {
@@ -95,49 +95,55 @@ const withBus = async (orders: Channel<Order>, policy: Partial<Policy<Order, und
 
 const groups = ['bench'] as const
 const key = (order: Order): string => order.customer
-const plain = channel('plain', { schema: trust<Order>(), groups })
+export const plain: Channel<Order> = channel('plain', { schema: trust<Order>(), groups })
 const keyed = channel('keyed', { schema: trust<Order>(), key, groups })
 const checked = channel('checked', { schema, groups })
 const full = channel('full', { schema, key, groups })
 
 /** Fills the channel while its consumer is paused, then lets it be emptied: each half is measured by itself. */
-const halves = (measure: 'publish' | 'consume'): Scenario => ({
+export async function halves<Tx = undefined>(
+  measure: 'publish' | 'consume',
+  orders: Channel<Order>,
+  policy: Partial<Policy<Order, Tx>>,
+  handler: (done: () => void) => Promise<void> | void,
+): Promise<Prepared> {
+  const bus = await connect({ broker: memory(), logger: false })
+  const progress = createProgress()
+  const [subscription] = await bus.start(
+    consumer(orders, 'bench', { concurrency: CONCURRENCY, ...policy, handler: () => handler(progress.done) }),
+  )
+  const fill = async (messages: number): Promise<void> => {
+    const sent = createProgress()
+    for (let index = 0; index < messages; index++) {
+      bus.publish(orders, orderOf(index)).then(sent.done, sent.fail)
+      if (index - sent.handled >= WINDOW) await sent.below(index - WINDOW / 2)
+    }
+    await sent.below(messages)
+  }
+  return {
+    async run(messages) {
+      const wanted = progress.handled + messages
+      subscription?.pause()
+      const publishing = await timed(() => fill(messages))
+      const consuming = await timed(async () => {
+        subscription?.resume()
+        await progress.below(wanted)
+      })
+      return measure === 'publish' ? publishing : consuming
+    },
+    close: () => bus.close(),
+  }
+}
+const half = (measure: 'publish' | 'consume'): Scenario => ({
   name: measure,
   what: `${measure === 'publish' ? 'publishing' : 'consuming'} alone, all of full but the store`,
-  async prepare() {
-    const bus = await connect({ broker: memory(), logger: false })
-    const progress = createProgress()
-    const [subscription] = await bus.start(
-      consumer(full, 'bench', { concurrency: CONCURRENCY, handler: async () => progress.done() }),
-    )
-    const fill = async (messages: number): Promise<void> => {
-      const sent = createProgress()
-      for (let index = 0; index < messages; index++) {
-        bus.publish(full, orderOf(index)).then(sent.done, sent.fail)
-        if (index - sent.handled >= WINDOW) await sent.below(index - WINDOW / 2)
-      }
-      await sent.below(messages)
-    }
-    return {
-      async run(messages) {
-        const wanted = progress.handled + messages
-        subscription?.pause()
-        const publishing = await timed(() => fill(messages))
-        const consuming = await timed(async () => {
-          subscription?.resume()
-          await progress.below(wanted)
-        })
-        return measure === 'publish' ? publishing : consuming
-      },
-      close: () => bus.close(),
-    }
-  },
+  prepare: () => halves(measure, full, {}, async (done) => done()),
 })
 
 export const scenarios: readonly Scenario[] = [
   bare,
-  halves('publish'),
-  halves('consume'),
+  half('publish'),
+  half('consume'),
   { name: 'both', what: 'publish and consume, unchecked, no key', prepare: () => withBus(plain, {}) },
   { name: 'both + key', what: 'key lanes', prepare: () => withBus(keyed, {}) },
   { name: 'both + schema', what: 'zod on both sides', prepare: () => withBus(checked, {}) },

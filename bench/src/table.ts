@@ -13,9 +13,28 @@ export function table(results: readonly Measured[]): string {
     `${number(heapBytes / 1e6)} MB`,
     what,
   ])
-  const head = ['scenario', 'messages/s', 'range', `of ${first}`, 'heap', 'what']
+  return aligned(['scenario', 'messages/s', 'range', `of ${first}`, 'heap', 'what'], rows)
+}
+
+/** Microseconds a message, and what of it the first scenario does not cost. */
+export function costTable(results: readonly Measured[]): string {
+  const micros = (rate: number): number => 1e6 / rate
+  const [first] = results
+  const rows = results.map(({ name, what, median, lowest, highest, ratio, cpuMicros }) => [
+    name,
+    micros(median).toFixed(1),
+    `${micros(highest).toFixed(1)} to ${micros(lowest).toFixed(1)}`,
+    (micros(median) - micros(first?.median ?? median)).toFixed(1),
+    (1 / ratio).toFixed(1),
+    cpuMicros.toFixed(1),
+    what,
+  ])
+  return aligned(['store', 'µs a message', 'range', 'overhead', 'ratio', 'own CPU', 'what'], rows)
+}
+
+function aligned(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)))
-  const left = new Set([0, 5])
+  const left = new Set([0, head.length - 1])
   const line = (cells: readonly string[]): string =>
     cells
       .map((cell, column) => (left.has(column) ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
