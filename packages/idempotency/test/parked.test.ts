@@ -1,7 +1,7 @@
 // Order over dead letters with real databases beneath a bus: the advance of a line is part of the handler's transaction.
 import { DatabaseSync } from 'node:sqlite'
 import { describeBroker } from '@polybus/brokers'
-import { type Bus, channel, consumer, type IdempotencyStore, trust } from '@polybus/core'
+import { channel, consumer, type IdempotencyStore, trust } from '@polybus/core'
 import { memory } from '@polybus/memory'
 import { testBus } from '@polybus/testkit'
 import { Pool } from 'pg'
@@ -26,7 +26,6 @@ async function play<Tx>(
   name: string,
 ): Promise<void> {
   const bad = new Set(['a1', 'a3'])
-  const parked: string[] = []
   const charge = consumer(orders, 'charge', {
     deadLetter: 'in-order',
     idempotency: store,
@@ -36,22 +35,17 @@ async function play<Tx>(
       if (bad.has(id)) throw new Error('not yet')
     },
   })
-  const bus = await testBus({
-    broker: memory(name),
-    consumers: [charge],
-    observe: ({ kind }) => void (kind === 'parked' && parked.push(kind)),
-  })
+  const bus = await testBus({ broker: memory(name), consumers: [charge] })
   onTestFinished(() => bus.close())
   for (const id of ['a1', 'a2', 'b1', 'a3', 'a4', 'a1'])
     await bus.publish(orders, { id, customer: id.slice(0, 1) }, { id })
   await bus.settled()
   const keys = async (): Promise<unknown[]> => {
     const found: unknown[] = []
-    for await (const key of (bus as Bus).deadLetters(orders, 'charge').parked()) found.push(key)
+    for await (const key of bus.deadLetters(orders, 'charge').parked()) found.push(key)
     return found
   }
   // The copy of a1 is no other message: it is the head, fails again, and waits for nobody.
-  expect(parked).toHaveLength(3)
   expect(await keys()).toEqual([{ key: 'a', head: 'a1', state: 'dead', waiting: 3 }])
   bad.delete('a1')
   const letters = bus.deadLetters(orders, 'charge')

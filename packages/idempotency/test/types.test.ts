@@ -33,7 +33,7 @@ test('tx has the type that the client gives its transactions', () => {
     consumer(orders, 'pg', {
       idempotency: pgStore(pool),
       async handler(order, { tx }) {
-        expectTypeOf(tx).toEqualTypeOf<PoolClient>>()
+        expectTypeOf(tx).toEqualTypeOf<PoolClient>()
         await tx.query('insert into charges values ($1, $2)', [order.id, order.cents])
       },
     }),
@@ -49,7 +49,7 @@ test('tx has the type that the client gives its transactions', () => {
     consumer(orders, 'kysely', {
       idempotency: kyselyStore(kysely),
       async handler(order, { tx }) {
-        is<Eq<typeof tx, Transaction<Database>>>()
+        is < Eq<typeof tx, Transaction<Database>>()
         await tx.insertInto('charges').values({ id: order.id, cents: order.cents }).execute()
         // @ts-expect-error tables too
         await tx.insertInto('charge').values({ id: order.id }).execute()
@@ -58,7 +58,7 @@ test('tx has the type that the client gives its transactions', () => {
     consumer(orders, 'sqlite', {
       idempotency: sqliteStore(sqlite),
       handler(order, { tx }) {
-        is<Eq<typeof tx, DatabaseSync>>()
+        is < Eq<typeof tx, DatabaseSync>()
         tx.prepare('insert into charges values (?, ?)').run(order.id, order.cents)
       },
     }),
@@ -66,7 +66,7 @@ test('tx has the type that the client gives its transactions', () => {
       consumer(orders, `claims-${index}`, {
         idempotency,
         handler(_, { tx }) {
-          is<Eq<typeof tx, undefined>>()
+          is < Eq<typeof tx, undefined>()
         },
       }),
     ),
@@ -88,7 +88,7 @@ export const ofPrisma = (client: PrismaClient): Consumer =>
   consumer(orders, 'prisma', {
     idempotency: prismaStore(client),
     async handler(order, { tx }) {
-      is<Eq<typeof tx, Prisma.TransactionClient>()
+      is < Eq<typeof tx, Prisma.TransactionClient>()
       await tx.effect.create({ data: { effect: order.id } })
       // @ts-expect-error models have types
       await tx.effect.create({ data: { effect: order.cents } })
