@@ -49,7 +49,7 @@ test('tx has the type that the client gives its transactions', () => {
     consumer(orders, 'kysely', {
       idempotency: kyselyStore(kysely),
       async handler(order, { tx }) {
-        is < Eq<typeof tx, Transaction<Database>>()
+        expectTypeOf(tx).toEqualTypeOf<Transaction<Database>>()
         await tx.insertInto('charges').values({ id: order.id, cents: order.cents }).execute()
         // @ts-expect-error tables too
         await tx.insertInto('charge').values({ id: order.id }).execute()
@@ -58,7 +58,7 @@ test('tx has the type that the client gives its transactions', () => {
     consumer(orders, 'sqlite', {
       idempotency: sqliteStore(sqlite),
       handler(order, { tx }) {
-        is < Eq<typeof tx, DatabaseSync>()
+        expectTypeOf(tx).toEqualTypeOf<DatabaseSync>()
         tx.prepare('insert into charges values (?, ?)').run(order.id, order.cents)
       },
     }),
@@ -66,7 +66,7 @@ test('tx has the type that the client gives its transactions', () => {
       consumer(orders, `claims-${index}`, {
         idempotency,
         handler(_, { tx }) {
-          is < Eq<typeof tx, undefined>()
+          expectTypeOf(tx).toEqualTypeOf<undefined>()
         },
       }),
     ),
@@ -88,7 +88,7 @@ export const ofPrisma = (client: PrismaClient): Consumer =>
   consumer(orders, 'prisma', {
     idempotency: prismaStore(client),
     async handler(order, { tx }) {
-      is < Eq<typeof tx, Prisma.TransactionClient>()
+      expectTypeOf(tx).toEqualTypeOf<Prisma.TransactionClient>()
       await tx.effect.create({ data: { effect: order.id } })
       // @ts-expect-error models have types
       await tx.effect.create({ data: { effect: order.cents } })
