@@ -92,7 +92,7 @@ const row = <Tx>(name: string, what: string, open: () => Opened<Tx>): Row => ({
 })
 
 const redisRows = ({ url }: RunningBroker): readonly Row[] => [
-  row('redis', 'claims, one command a tick; the server syncs every write', () => {
+  row('redis', 'claims that come together are one command; the server syncs every write', () => {
     const client = new Redis(url)
     return { store: redisStore(client), close: () => client.disconnect() }
   }),

@@ -26,6 +26,8 @@ export interface Measured {
   readonly highest: number
   /** Median of the rounds' ratios to the first scenario. */
   readonly ratio: number
+  /** Median of the rounds' differences to the first scenario, in microseconds a message. */
+  readonly overheadMicros: number
   /** This process's own microseconds a message, a median. */
   readonly cpuMicros: number
   /** Bytes of heap after the last round. */
@@ -76,6 +78,7 @@ export async function rounds(
       lowest: Math.min(...own),
       highest: Math.max(...own),
       ratio: median(own.map((rate, round) => rate / (base[round] ?? rate))),
+      overheadMicros: median(own.map((rate, round) => 1e6 / rate - 1e6 / (base[round] ?? rate))),
       cpuMicros: median(cpus[index] ?? []),
       heapBytes: heaps[index] ?? 0,
     }

@@ -19,12 +19,11 @@ export function table(results: readonly Measured[]): string {
 /** Microseconds a message, and what of it the first scenario does not cost. */
 export function costTable(results: readonly Measured[]): string {
   const micros = (rate: number): number => 1e6 / rate
-  const [first] = results
-  const rows = results.map(({ name, what, median, lowest, highest, ratio, cpuMicros }) => [
+  const rows = results.map(({ name, what, median, lowest, highest, ratio, overheadMicros, cpuMicros }) => [
     name,
     micros(median).toFixed(1),
     `${micros(highest).toFixed(1)} to ${micros(lowest).toFixed(1)}`,
-    (micros(median) - micros(first?.median ?? median)).toFixed(1),
+    overheadMicros.toFixed(1),
     (1 / ratio).toFixed(1),
     cpuMicros.toFixed(1),
     what,
