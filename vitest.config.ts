@@ -20,7 +20,7 @@ export default defineConfig({
     include: [
       'test/**/*.test.ts',
       '{packages,adapters,examples}/*/test/**/*.test.ts',
-      '{bench,scripts/brokers}/test/**/*.test.ts',
+      '{bench,scripts/brokers,scripts/chaos}/test/**/*.test.ts',
     ],
     // Brokers that tests start end with the run.
     globalSetup: ['scripts/brokers/src/vitest-setup.ts'],

@@ -18,9 +18,12 @@ type Manifest = {
   dependencies?: Record<string, string>
 }
 
-const workspaces = globSync(['{packages,adapters,examples}/*/package.json', '{bench,scripts/brokers}/package.json'], {
-  cwd: root,
-}).map((file) => ({
+const workspaces = globSync(
+  ['{packages,adapters,examples}/*/package.json', '{bench,scripts/brokers,scripts/chaos}/package.json'],
+  {
+    cwd: root,
+  },
+).map((file) => ({
   dir: dirname(join(root, file)),
   manifest: JSON.parse(readFileSync(join(root, file), 'utf8')) as Manifest,
 }))
