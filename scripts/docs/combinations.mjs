@@ -15,6 +15,7 @@ const DIMENSIONS = /** @type {const} */ ({
   wait: ['default', 'held', 'released'],
   key: ['yes', 'no'],
   batch: ['yes', 'no'],
+  deadLetter: ['default', 'in-order'],
 })
 
 /** @returns {Cell[]} */
@@ -37,6 +38,8 @@ function situation(cell, capabilities) {
     store,
     keyed: cell['key'] === 'yes',
     batch: cell['batch'] === 'yes',
+    inOrder: cell['deadLetter'] === 'in-order',
+    parking: store === 'none' ? 'none' : 'durable',
     wait: wait === 'default' ? undefined : /** @type {'held' | 'released'} */ (wait),
     from: undefined,
     retries: cell['retries'] === 'asked for',
@@ -99,7 +102,7 @@ function refusedBy({ name, keyed, unkeyed }) {
 
 Of ${all.length} combinations ${all.length - refused.length} exist. These ${refused.length} are refused:
 
-${table(['`delivery`', '`idempotency` store', '`retry`', '`retry.wait`', 'key', '`batch`', 'refused', 'instead'], rows)}`
+${table(['`delivery`', '`idempotency` store', '`retry`', '`retry.wait`', 'key', '`batch`', '`deadLetter`', 'refused', 'instead'], rows)}`
 }
 
 /** @returns {string} */
@@ -114,6 +117,7 @@ Not every choice goes with every other, and not with every broker. What does not
 - \`idempotency\` store: \`claim\` stores are those such as \`memoryStore\`; a \`transactional\` one commits together with the handler's writes.
 - \`retry\`: *asked for* means a consumer whose own \`retry.attempts\` is above 1.
 - \`retry.wait\`: *default* is held with a key, released without one; held too where the broker has no delays.
+- \`deadLetter\`: here every store can park what waits behind dead letters, and outlives its process; \`memoryStore\` does only for the memory broker.
 
 ${adapters.map(refusedBy).join('\n\n')}
 

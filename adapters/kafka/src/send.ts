@@ -2,6 +2,7 @@
 // refuses for what is in it is halved until the bad record stands alone.
 import {
   type Call,
+  type Clock,
   type Destination,
   LADDER_MS,
   type Outgoing,
@@ -31,12 +32,21 @@ export const BATCH_RECORDS = 5000
 /** What one record of a batch may be refused for. */
 const BY_CONTENT = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'INVALID_TIMESTAMP'])
 
+const shortest = LADDER_MS.at(-1) ?? 1000
+
+/** What is due at once stands in the shortest rung as if its time there were over. */
+function due(record: NewRecord, to: Destination, clock: Clock): NewRecord {
+  return to.kind === 'group' && to.delayMs === 0
+    ? { ...record, timestamp: Math.floor(clock.wall()) - shortest }
+    : record
+}
+
 /** Where a message goes. */
 export function topicsOf(layout: Layout, to: Destination, groups: readonly string[] | undefined): readonly string[] {
   if (to.kind === 'dead-letter') return [layout.dead(to.group)]
-  const shortest = LADDER_MS.at(-1) ?? 1000
   // A record of the channel reaches every group; the shortest rung is what only one reads.
   if (to.kind === 'channel') return groups ? groups.map((group) => layout.rung(group, shortest)) : [layout.topic]
+  if (to.delayMs === 0) return [layout.rung(to.group, shortest)]
   if (!LADDER_MS.includes(to.delayMs))
     throw new PolybusError(
       'UNSUPPORTED',
@@ -107,7 +117,7 @@ async function write(
     wanted.map(async (each, index) => {
       try {
         const layout = session.layoutFor(session.spec(each.to.channel))
-        const record = each.record(layout)
+        const record = due(each.record(layout), each.to, session.clock)
         const bytes = sizeOf(record)
         const topics = topicsOf(layout, each.to, each.groups)
         limits.set(

@@ -104,7 +104,7 @@ export interface SendLimits {
 export type Destination =
   /** To every group. */
   | { readonly kind: 'channel'; readonly channel: string }
-  /** Retry and replay: that group alone, not before the delay. */
+  /** Retry and replay: that group alone, not before the delay. 0 is as soon as the broker can. */
   | { readonly kind: 'group'; readonly channel: string; readonly group: string; readonly delayMs: number }
   | { readonly kind: 'dead-letter'; readonly channel: string; readonly group: string }
 

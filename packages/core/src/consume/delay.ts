@@ -15,10 +15,6 @@ export interface Hop {
 export const heldBelowMs = (delay: Capabilities['delay']): number =>
   delay.kind === 'none' ? Infinity : delay.kind === 'ladder' ? (LADDER_MS.at(-1) as number) : (delay.stepMs ?? 0)
 
-/** What is sent to a group again at once: a ladder has nothing shorter than its shortest rung. */
-export const replayDelayMs = (delay: Capabilities['delay']): number =>
-  delay.kind === 'ladder' ? (LADDER_MS.at(-1) as number) : 0
-
 /** The next hop of a wait; undefined where it has to be held. */
 export function nextHop(remainingMs: number, delay: Capabilities['delay']): Hop | undefined {
   const ms = Math.ceil(remainingMs)

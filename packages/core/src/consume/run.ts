@@ -16,7 +16,7 @@ import { compose, type Invoke } from './compose.ts'
 import type { AnyStore, ConsumerDefinition } from './consumer.ts'
 import { createDecode } from './decode.ts'
 import { createClaims, createTransactions, type Deduplicate } from './deduplicate.ts'
-import { heldBelowMs, replayDelayMs } from './delay.ts'
+import { heldBelowMs } from './delay.ts'
 import type { RetryPolicy } from './retry.ts'
 import type { Link } from './feed-loop.ts'
 import { createParked, type Parked } from './parked.ts'
@@ -97,8 +97,7 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
           clock,
           onTrouble,
           log: settings.log,
-          send: (message) =>
-            options.send(message, { kind: 'group', channel: name, group, delayMs: replayDelayMs(capabilities.delay) }),
+          send: (message) => options.send(message, { kind: 'group', channel: name, group, delayMs: 0 }),
         })
       : undefined
 

@@ -4,7 +4,7 @@ import type { Acted, ActOptions, DeadLetter, DeadLetters, Logger, Selection } fr
 import type { ChannelDefinition } from '../channel.ts'
 import { type Clock, sleep } from '../clock.ts'
 import { createDecode } from '../consume/decode.ts'
-import { replayDelayMs } from '../consume/delay.ts'
+import { LADDER_MS } from '../consume/delay.ts'
 import { readProgress } from '../consume/progress.ts'
 import { describeError, PolybusError } from '../errors.ts'
 import type { MaybePromise, Parking } from '../idempotency.ts'
@@ -154,11 +154,11 @@ export function createAdmin(
     return { done, failed }
   }
 
-  const toGroup = async (message: WireMessage): Promise<void> => {
-    const { delay } = await options.ensure(channel)
-    await publisher.send(message, { kind: 'group', channel: name, group, delayMs: replayDelayMs(delay) })
+  const toGroup = async (message: WireMessage, delayMs = 0): Promise<void> => {
+    await options.ensure(channel)
+    await publisher.send(message, { kind: 'group', channel: name, group, delayMs })
   }
-  const lines = createLines({ channel: name, group, parking: options.parking, send: toGroup })
+  const lines = createLines({ channel: name, group, parking: options.parking, send: (message) => toGroup(message) })
 
   /** Several at a time, in their order as far as the broker keeps it. */
   const putBack = async (
@@ -211,6 +211,8 @@ export function createAdmin(
       optionalFunction(edit, 'replay().edit')
       if (perSecond !== undefined && !(perSecond > 0))
         throw invalid('replay().perSecond', `expected a number above 0, got ${show(perSecond)}.`)
+      const { delay } = await options.ensure(channel)
+      const delayMs = delay.kind === 'ladder' ? (LADDER_MS.at(-1) as number) : 0
       let next = clock.now()
       return each(
         selection,
@@ -235,7 +237,7 @@ export function createAdmin(
             refuseOtherKey(raw.message, message)
           }
           // Not with the signal: a copy that may or may not be there could not be taken off.
-          await toGroup(message)
+          await toGroup(message, delayMs)
         },
         1,
       )
