@@ -52,6 +52,22 @@ export async function ended(child: Child, input = '', limitMs = LIMIT_MS): Promi
   return { code, out, err }
 }
 
+/** What it prints first, when it prints; nobody reads on. */
+export async function firstOf(child: Child): Promise<Buffer> {
+  const errors: Buffer[] = []
+  const listen = (chunk: Buffer): void => void errors.push(chunk)
+  child.stderr.on('data', listen)
+  return new Promise((resolve, reject) => {
+    child.once('close', (code) => reject(new Error(`it ended with ${code}: ${Buffer.concat(errors).toString()}`)))
+    child.stdout.once('data', (chunk: Buffer) => {
+      child.stdout.pause()
+      child.stderr.off('data', listen)
+      child.stderr.pause()
+      resolve(chunk)
+    })
+  })
+}
+
 export const cli = (
   words: readonly string[],
   more: Surroundings & { input?: string; limitMs?: number } = {},
