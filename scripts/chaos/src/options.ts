@@ -12,7 +12,8 @@ Usage: npm run chaos -- --broker URL --store STORE [options]
 
   --broker URL     kafka:, amqp:, redis: and sqs: bring up a server for this run, which is killed and started again;
                    sqs: has its queues in memory, so it is refused and paused instead, as is a server that is yours:
-                   kafka://host:port, amqp://user:password@host:port, redis://host:port, sqs://host:port
+                   kafka://host:port, amqp://user:password@host:port, redis://host:port, sqs://host:port.
+                   kafka: with sessions of 3 s, so that a group outlives faults of this density
   --store STORE    postgres or sqlite: transactional, the charge is written through the handler's tx;
                    redis: claims, the charge is inserted beside it. Servers are brought up for this run
   --minutes N      how long faults go on (default 2); 0.5 is half a minute

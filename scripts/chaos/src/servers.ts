@@ -29,6 +29,12 @@ export interface Store {
   end(): Promise<void>
 }
 
+/**
+ * A consumer of Kafka that was killed, or that came back under a new name, keeps its group from sharing anew until its session
+ * ends. With the usual 10 s faults of this density leave the group no time between two of them.
+ */
+const SETTINGS: Readonly<Record<string, string>> = { kafka: '?sessionTimeoutMs=3000&heartbeatMs=300' }
+
 /** Whether a run may kill the broker of this URL: it is brought up for the run, and keeps what it has. */
 export const isKillable = (url: string): boolean => ![undefined, 'sqs'].includes(ownService(url))
 
@@ -37,7 +43,7 @@ export async function openBroker(url: string, say: Say): Promise<Broker> {
   const service = ownService(url)
   const own = service && (await startBroker(service, { instance: `chaos-${process.pid}`, say }))
   if (own) say(`Brought up ${own.name} for this run: ${own.url}`)
-  const found = own?.url ?? url
+  const found = own ? `${own.url}${SETTINGS[own.name] ?? ''}` : url
   const proxy = await faultProxy(addressOf(found))
   return {
     direct: { url: found },
