@@ -96,7 +96,12 @@ export async function openLink(settings: Settings, clock: Clock, call: Call, fir
 
 function newClient({ client, url, connection, commandTimeoutMs }: Settings): Redis {
   const given = client?.options ?? connection
-  const options = { ...connection, ...OURS, ...sentinelLimits(given, commandTimeoutMs), replyMapping: 'legacy' as const }
+  const options = {
+    ...connection,
+    ...OURS,
+    ...sentinelLimits(given, commandTimeoutMs),
+    replyMapping: 'legacy' as const,
+  }
   if (client) return client.duplicate(options)
   return url === undefined ? new Redis(options) : new Redis(url, options)
 }

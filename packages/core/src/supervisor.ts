@@ -108,7 +108,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       } catch (error) {
         const cause = asPolybusError(error, 'CONNECTION_FAILED')
         // That the time was over says less than what an earlier try met.
-        if (!lastError || !cause.retryable || cause.code === 'CONNECT_TIMEOUT' || clock.now() < deadline) lastError = cause
+        if (!lastError || !cause.retryable || cause.code === 'CONNECT_TIMEOUT' || clock.now() < deadline)
+          lastError = cause
         if (!cause.retryable || cause.code === 'CONNECT_TIMEOUT') throw cause
         await sleep(clock, Math.min(backoffMs(failures + 1), Math.max(0, deadline - clock.now())), closing.signal)
         if (closing.signal.aborted) throw lastError

@@ -5,7 +5,6 @@ import { invalid } from '@polybus/core'
 const LONGEST = 400
 /** What of a longer one stays readable, and can be found by its beginning. */
 const HEAD = 200
-// oxlint-disable-next-line no-control-regex
 const UNFIT = /\0|\p{Surrogate}/u
 
 /**

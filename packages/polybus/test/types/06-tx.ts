@@ -1,6 +1,6 @@
 import { consumer, type IdempotencyStore, type Consumer } from 'polybus'
 import { pgStore, drizzleStore, kyselyStore, prismaStore, redisStore } from './stores.ts'
-import pg from 'pg'
+import { Pool, type PoolClient } from 'pg'
 import { drizzle as drizzleDb } from 'drizzle-orm/node-postgres'
 import { pgTable, text, integer } from 'drizzle-orm/pg-core'
 import { Kysely, PostgresDialect, type Transaction } from 'kysely'
@@ -8,12 +8,12 @@ import { Kysely, PostgresDialect, type Transaction } from 'kysely'
 declare const redis: { eval(...args: any[]): Promise<unknown> }
 import { orders } from './02-typed.ts'
 import { is, type Eq } from './00-types.ts'
-const pool = new pg.Pool()
+const pool = new Pool()
 export const a = consumer(orders, 'email', {
   idempotency: pgStore(pool),
   retry: { attempts: 3 },
   handler: async (order, { tx }) => {
-    is<Eq<typeof tx, pg.PoolClient>>()
+    is<Eq<typeof tx, PoolClient>>()
     await tx.query('insert into charges values ($1,$2)', [order.id, order.cents])
   },
 })
@@ -60,7 +60,7 @@ export const e = consumer(orders, 'email', {
   },
 })
 // generic factory over the store, for tests
-export const chargeConsumer = (store: IdempotencyStore<pg.PoolClient>): Consumer =>
+export const chargeConsumer = (store: IdempotencyStore<PoolClient>): Consumer =>
   consumer(orders, 'email', {
     idempotency: store,
     handler: async (o, { tx }) => {

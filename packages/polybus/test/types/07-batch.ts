@@ -1,6 +1,6 @@
 import { consumer } from 'polybus'
 import { pgStore } from './stores.ts'
-import pg from 'pg'
+import { Pool, type PoolClient } from 'pg'
 import { orders } from './02-typed.ts'
 import { is, type Eq } from './00-types.ts'
 declare function bulkIndex(rows: { id: string }[]): Promise<{ errors: { index: number; error: Error }[] }>
@@ -17,12 +17,12 @@ export const index = consumer(orders, 'warehouse', {
   },
 })
 export const index2 = consumer(orders, 'warehouse', {
-  idempotency: pgStore(new pg.Pool()),
+  idempotency: pgStore(new Pool()),
   batch: {
     max: 500,
     wait: '50ms',
     handler: async (items, { tx }) => {
-      is<Eq<typeof tx, pg.PoolClient>>()
+      is<Eq<typeof tx, PoolClient>>()
       await tx.query('insert into t select * from unnest($1::text[])', [items.map((i) => i.value.id)])
     },
   },

@@ -1,6 +1,6 @@
 import { channel, consumer, trust, type Bus, type Channel } from 'polybus'
 import { pgStore } from './stores.ts'
-import pg from 'pg'
+import { Pool, type PoolClient } from 'pg'
 import { is, type Eq } from './00-types.ts'
 declare const bus: Bus
 interface Order {
@@ -16,16 +16,16 @@ const { publish } = bus
 await publish(typed, { id: 'x' })
 consumer(typed, 'a', {
   handler: async (o, { tx }) => {
-    is<Eq<typeof tx, pg.PoolClient>>()
+    is<Eq<typeof tx, PoolClient>>()
     is<Eq<typeof o, Order>>()
   },
   idempotencyKey: (o) => o.id,
-  idempotency: pgStore(new pg.Pool()),
+  idempotency: pgStore(new Pool()),
 })
 consumer(typed, 'a', {
-  idempotency: pgStore(new pg.Pool()),
+  idempotency: pgStore(new Pool()),
   async handler(_o, { tx }) {
-    is<Eq<typeof tx, pg.PoolClient>>()
+    is<Eq<typeof tx, PoolClient>>()
   },
 })
 await bus.subscribe(typed, 'a', async (o) => {
