@@ -26,6 +26,8 @@ export default defineConfig({
     globalSetup: ['scripts/brokers/src/vitest-setup.ts'],
     // Tests on brokers mostly wait: one process would leave a core idle.
     maxWorkers: 2,
+    // A bound for what hangs, with room for two busy cores; no test is about how long it takes.
+    testTimeout: 30_000,
     // Conformance cases are concurrent, and mostly wait too.
     maxConcurrency: 16,
     reporters: ['default', summary],

@@ -1,5 +1,5 @@
 import { consumer, type IdempotencyStore, type Consumer } from 'polybus'
-import { pgStore, drizzleStore, kyselyStore, prismaStore, redisStore } from './stores.ts'
+import { pgStore, drizzleStore, kyselyStore, prismaStore, redisStore } from '@polybus/idempotency'
 import { Pool, type PoolClient } from 'pg'
 import { drizzle as drizzleDb } from 'drizzle-orm/node-postgres'
 import { pgTable, text, integer } from 'drizzle-orm/pg-core'

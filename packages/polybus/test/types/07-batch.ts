@@ -1,5 +1,5 @@
 import { consumer } from 'polybus'
-import { pgStore } from './stores.ts'
+import { pgStore } from '@polybus/idempotency'
 import { Pool, type PoolClient } from 'pg'
 import { orders } from './02-typed.ts'
 import { is, type Eq } from './00-types.ts'

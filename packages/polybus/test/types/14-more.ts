@@ -1,5 +1,5 @@
 import { channel, consumer, trust, type Bus, type Channel } from 'polybus'
-import { pgStore } from './stores.ts'
+import { pgStore } from '@polybus/idempotency'
 import { Pool, type PoolClient } from 'pg'
 import { is, type Eq } from './00-types.ts'
 declare const bus: Bus
