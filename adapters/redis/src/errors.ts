@@ -124,7 +124,7 @@ function noMaster(said: readonly string[], first: boolean): PolybusError {
       `A sentinel refused: ${refused}. Check sentinelUsername and sentinelPassword of redis().connection.`,
       { sent: 'no' },
     )
-  if (said.length > 0 && said.every((text) => text.includes('an invalid reply')))
+  if (said.length > 0 && said.every((text) => /an invalid reply|No such master/.test(text)))
     return new PolybusError(
       'CONNECTION_FAILED',
       'The sentinels know no master of this name. Check name and sentinels of redis().connection.',

@@ -7,7 +7,7 @@ import {
   keepLog,
   type Place,
   placeOf,
-  places,
+  promisedPorts,
   readState,
   type State,
   writeState,
@@ -205,8 +205,7 @@ function claimPorts(place: Place, by: By, mayMove: boolean, signal: AbortSignal 
     join(cacheFolder(), 'ports.lock'),
     async () => {
       const old = readState(place)
-      const others = places().filter(({ folder }) => folder !== place.folder)
-      const taken = new Set(others.flatMap((other) => Object.values(readState(other)?.ports ?? {})))
+      const taken = promisedPorts(place)
       const ports: Record<string, number> = {}
       for (const name of visible) {
         const usual = place.instance === 'default' ? service.ports.find((port) => port.name === name)?.port : undefined
@@ -277,7 +276,7 @@ function mustRead(place: Place): State {
   return state
 }
 
-async function inTurn<T>(place: Place, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+export async function inTurn<T>(place: Place, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   // Beside the folder, so that removing the folder keeps it. Whoever is before us may be installing.
   const lock = join(dirname(place.folder), `${place.name}.lock`)
   try {

@@ -49,6 +49,12 @@ export function places(): readonly Place[] {
   )
 }
 
+/** Ports of all others, whether they listen now or not. */
+export function promisedPorts(place: Place): Set<number> {
+  const others = places().filter(({ folder }) => folder !== place.folder)
+  return new Set(others.flatMap((other) => Object.values(readState(other)?.ports ?? {})))
+}
+
 /** Undefined where there is none, or none that can be read: a crash of the machine can leave an empty file. */
 export function readState({ folder }: Place): State | undefined {
   try {

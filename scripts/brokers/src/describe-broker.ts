@@ -1,5 +1,6 @@
 import { type RunningBroker, startBroker } from './broker.ts'
 import { requiredBrokers } from './required.ts'
+import { type Sentinels, startSentinels } from './sentinels.ts'
 import { type BrokerName, services } from './services.ts'
 import { BrokerUnavailable } from './unavailable.ts'
 
@@ -17,31 +18,47 @@ const START_LIMIT_MS = 12 * 60_000
  * @example
  * await describeBroker('redis', () => runConformance({ name: 'redis', harness }), { instance: 'conformance' })
  */
-export async function describeBroker(
+export function describeBroker(
   name: BrokerName,
   body: (broker: () => RunningBroker) => void | Promise<void>,
   { instance = 'tests' }: { readonly instance?: string } = {},
 ): Promise<void> {
+  return describeServer(name, services[name].title, () => startBroker(name, { instance }), body)
+}
+
+/** As {@link describeBroker}, of Redis behind sentinels. */
+export function describeSentinels(
+  body: (sentinels: () => Sentinels) => void | Promise<void>,
+  { instance }: { readonly instance: string },
+): Promise<void> {
+  return describeServer('redis', `${services.redis.title} behind Sentinel`, () => startSentinels({ instance }), body)
+}
+
+async function describeServer<Server>(
+  name: BrokerName,
+  title: string,
+  start: () => Promise<Server>,
+  body: (server: () => Server) => void | Promise<void>,
+): Promise<void> {
   const { beforeAll, beforeEach, describe } = await import('vitest')
   const required = requiredBrokers().includes(name)
-  describe(`on ${services[name].title}`, async () => {
-    let broker: RunningBroker | undefined
+  describe(`on ${title}`, async () => {
+    let server: Server | undefined
     let problem: Error | undefined
     beforeAll(async () => {
       try {
-        broker = await startBroker(name, { instance })
+        server = await start()
       } catch (error) {
         problem = error instanceof Error ? error : new Error(String(error))
       }
     }, START_LIMIT_MS)
     beforeEach(({ skip }) => {
-      if (problem instanceof BrokerUnavailable && !required)
-        skip(`NOT TESTED on ${services[name].title}. ${problem.message}`)
+      if (problem instanceof BrokerUnavailable && !required) skip(`NOT TESTED on ${title}. ${problem.message}`)
       if (problem) throw problem
     })
     await body(() => {
-      if (!broker) throw new Error(`${name} is there only while tests run: ask for it in a test or a hook.`)
-      return broker
+      if (!server) throw new Error(`${name} is there only while tests run: ask for it in a test or a hook.`)
+      return server
     })
   })
 }

@@ -146,7 +146,11 @@ async function allFree(service: Service, ports: State['ports']): Promise<void> {
     throw new Error(`${service.title} cannot start: port ${used.join(', ')} is taken by another process.`)
 }
 
-function run({ args, env }: Launch, program: string, { folder, log }: Place): ChildProcess {
+export function run(
+  { args, env }: Omit<Launch, 'role' | 'program'>,
+  program: string,
+  { folder, log }: Place,
+): ChildProcess {
   const output = openSync(log, 'a')
   try {
     const child = spawn(program, args, {

@@ -8,8 +8,8 @@ import type { Service } from './service.ts'
 import { sqs } from './sqs.ts'
 
 // Confirmed means on disk, or a crash loses what a publish promised; and full means refused, never evicted.
-const REDIS = { appendonly: 'yes', appendfsync: 'always', save: '', 'maxmemory-policy': 'noeviction' }
-const redisFlags = (settings: Readonly<Record<string, string | number>>): readonly string[] =>
+export const REDIS = { appendonly: 'yes', appendfsync: 'always', save: '', 'maxmemory-policy': 'noeviction' }
+export const redisFlags = (settings: Readonly<Record<string, string | number>>): readonly string[] =>
   Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])
 
 const RABBITMQ_USER = { user: 'guest', password: 'guest' }
@@ -34,8 +34,9 @@ export const services: Readonly<Record<BrokerName, Service>> = {
       healthcheck: { test: ['CMD', 'redis-cli', 'ping'], ...quick },
     },
     native: {
-      programs: [{ name: 'redis-server' }],
-      packages: ['redis-server'],
+      // Sentinel is for sentinels.ts: no image has to be had for it.
+      programs: [{ name: 'redis-server' }, { name: 'redis-sentinel' }],
+      packages: ['redis-server', 'redis-sentinel'],
       elsewhere: 'macOS: brew install redis',
       processes: ({ data, ports }) => [
         {
