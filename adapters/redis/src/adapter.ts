@@ -100,9 +100,10 @@ export function redis(options: string | RedisOptions): RedisAdapter {
   const subscribe = async (source: Source, call: Call): Promise<Feed> => {
     const to = connected()
     const { channel: spec, group, from } = source
-    const recorded = readRecord(await to.call(recordOf(layouts.wanted(spec)), call))
+    const wanted = layouts.wanted(spec)
+    const recorded = readRecord(await to.call(recordOf(wanted), call), wanted.keys.meta)
     if (!recorded && !layouts.mayCreate) throw missing(`channel '${spec.name}'`, false)
-    const layout = asRecorded(layouts.wanted(spec), recorded)
+    const layout = asRecorded(wanted, recorded)
     const place = `${spec.name}/${group}`
     if (layouts.mayCreate) {
       const known = spec.groups.includes(group) || seen.has(place)

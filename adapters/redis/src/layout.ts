@@ -5,6 +5,9 @@ import { missing } from './errors.ts'
 import { type Keys, keysOf } from './names.ts'
 import type { RedisChannelOptions, Settings } from './options.ts'
 
+/** As many as a channel may name. */
+const MAX_PARTITIONS = 1024
+
 export interface Layout {
   readonly channel: string
   readonly keyed: boolean
@@ -49,7 +52,8 @@ export function createLayouts(settings: Settings, namespace: string | undefined,
     async find(link, channel, signal) {
       const known = byName.get(channel)
       if (known) return known
-      const recorded = readRecord(await link.call(recordOf(layout(channel, false, 1)), { signal }))
+      const ask = recordOf(layout(channel, false, 1))
+      const recorded = readRecord(await link.call(ask, { signal }), ask.keys[0] ?? '')
       if (!recorded) throw missing(`channel '${channel}'`, mayCreate)
       const found = layout(channel, recorded.keyed, recorded.partitions)
       byName.set(channel, found)
@@ -61,11 +65,18 @@ export function createLayouts(settings: Settings, namespace: string | undefined,
 export const recordOf = ({ keys }: Layout): ReturnType<typeof command> =>
   command('HMGET', [keys.meta], 'keyed', 'partitions')
 
-export function readRecord(reply: unknown): Recorded | undefined {
+/** @param meta the key that it comes from. @throws {PolybusError} `TOPOLOGY_CONFLICT` where it is no record of ours. */
+export function readRecord(reply: unknown, meta: string): Recorded | undefined {
   const [keyed, partitions] = (reply as readonly (Buffer | null)[]).map((value) => value?.toString())
-  return keyed === undefined || partitions === undefined
-    ? undefined
-    : { keyed: keyed === '1', partitions: Number(partitions) }
+  if (keyed === undefined || partitions === undefined) return undefined
+  const count = Number(partitions)
+  if (!Number.isInteger(count) || count < 1 || count > MAX_PARTITIONS || (keyed !== '0' && keyed !== '1'))
+    throw new PolybusError(
+      'TOPOLOGY_CONFLICT',
+      `The hash '${meta}' is no record of a channel: keyed is '${keyed}', expected 0 or 1; partitions is '${partitions}', expected 1 to ${MAX_PARTITIONS}.`,
+      { sent: 'no' },
+    )
+  return { keyed: keyed === '1', partitions: count }
 }
 
 /** The one that is there counts, with the partitions that it has. */
@@ -88,7 +99,7 @@ export async function declare(
     { signal },
   )
   if (!Array.isArray(answer)) return
-  const has = readRecord(answer)
+  const has = readRecord(answer, keys.meta)
   throw new PolybusError(
     'TOPOLOGY_CONFLICT',
     `The channel '${channel}' was created ${has?.keyed ? 'with' : 'without'} keys and with ${has?.partitions} partitions; ` +

@@ -8,10 +8,15 @@ export const packNote = (headers: Headers): string =>
     ),
   )
 
+/** One that cannot be read counts for nothing: its entry would be in the way of all others. */
 export function unpackNote(note: Buffer): Headers {
-  const list = JSON.parse(note.toString()) as [string, string | { bytes: string }][]
-  return list.map(([name, value]): [string, HeaderValue] => [
-    name,
-    typeof value === 'string' ? value : Buffer.from(value.bytes, 'base64'),
-  ])
+  try {
+    const list = JSON.parse(note.toString()) as [string, string | { bytes: string }][]
+    return list.map(([name, value]): [string, HeaderValue] => [
+      String(name),
+      typeof value === 'string' ? value : Buffer.from(value.bytes, 'base64'),
+    ])
+  } catch {
+    return []
+  }
 }

@@ -23,7 +23,7 @@ export async function plan(link: Link, layouts: Layouts, specs: readonly Channel
       conflicts.push({ kind: 'type', name: layout.keys.meta, text: lower(reply.error.message) })
       continue
     }
-    const recorded = readRecord(reply.value)
+    const recorded = readRecord(reply.value, layout.keys.meta)
     const found = recorded ? conflictsOf(layout, recorded, spec.partitions) : []
     conflicts.push(...found)
     if (found.length > 0) continue

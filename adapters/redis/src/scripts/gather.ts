@@ -15,7 +15,7 @@ local group, me, left = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local idle = math.max(tonumber(ARGV[4]), tonumber(redis.call('HGET', KEYS[5], 'idle:' .. group) or 0))
 local streams, tags = { KEYS[2], KEYS[1] }, { 'r0/', 'm0/' }
 local out, done = {}, {}
-local wait = promote(KEYS[3], ARGV[6], function() return KEYS[2] end)
+local wait = promote(KEYS[3], ARGV[6], 1, function() return KEYS[2] end)
 
 local function claim(s, id, count)
   local entry = redis.call('XCLAIM', streams[s], group, me, 0, id, 'RETRYCOUNT', count)[1]
@@ -79,7 +79,7 @@ return { wait, redis.call('HGET', KEYS[5], 'epoch:' .. group) or '0', last[1], l
 export const GATHER_LANES: string = `${TIME}${PROMOTE}${INFO}
 local group, me, left, n, orphans = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local out, same, lanes, states = {}, {}, {}, {}
-local wait = promote(KEYS[2], ARGV[4], function(lane) return KEYS[5 + lane] end)
+local wait = promote(KEYS[2], ARGV[4], n, function(lane) return KEYS[5 + lane] end)
 local time = now()
 for i = 7, 6 + orphans do same[ARGV[i]] = true end
 for i = 7 + orphans, #ARGV, 4 do

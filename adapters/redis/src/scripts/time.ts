@@ -14,16 +14,28 @@ local function evenIfFull(hash) redis.call('HDEL', hash, '') end`
 
 /**
  * A due entry is a sequence number of 16 digits, so that entries of one millisecond keep their order, and the packed lane
- * and fields. One that cannot be written (its stream is gone) stays. Answers how many ms the next one has to wait, or -1.
+ * and fields. One that cannot be written (its stream is gone) stays. One that cannot be read would be in the way of all others:
+ * it goes on as the body of a foreign entry. Answers how many ms the next one has to wait, or -1.
  */
 export const PROMOTE: string = `
-local function promote(due, limit, streamOf)
+local function read(packed, lanes)
+  local ok, entry = pcall(cmsgpack.unpack, string.sub(packed, 17))
+  if ok and type(entry) == 'table' and #entry > 1 and #entry % 2 == 1 then
+    local lane = tonumber(entry[1])
+    for _, one in ipairs(entry) do ok = ok and type(one) == 'string' end
+    if ok and lane and lane >= 0 and lane < lanes and lane % 1 == 0 then
+      table.remove(entry, 1)
+      return lane, entry
+    end
+  end
+  return 0, { 'data', packed }
+end
+local function promote(due, limit, lanes, streamOf)
   -- What moves takes no memory: a full server allows it after a write, and this one writes nothing.
   redis.call('ZREM', due, '')
   for _, packed in ipairs(redis.call('ZRANGE', due, '-inf', now(), 'BYSCORE', 'LIMIT', 0, limit)) do
-    local entry = cmsgpack.unpack(string.sub(packed, 17))
-    local lane = table.remove(entry, 1)
-    if redis.call('XADD', streamOf(tonumber(lane)), 'NOMKSTREAM', '*', unpack(entry)) then
+    local lane, fields = read(packed, lanes)
+    if redis.call('XADD', streamOf(lane), 'NOMKSTREAM', '*', unpack(fields)) then
       redis.call('ZREM', due, packed)
     end
   end
