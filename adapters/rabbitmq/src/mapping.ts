@@ -147,10 +147,13 @@ const seenOf = ({ content, properties }: Pick<Message, 'content' | 'properties'>
 })
 const bytesOf = (value: HeaderValue): Uint8Array => (typeof value === 'string' ? Buffer.from(value) : value)
 
+/** Of what a Date can hold; AMQP's time goes further. */
+const LAST_MS = 8.64e15
+
 function timeOf(text: string | undefined, seconds: unknown): number | undefined {
   const time = text === undefined ? NaN : Date.parse(text)
   if (!Number.isNaN(time)) return time
-  return typeof seconds === 'number' && Number.isSafeInteger(seconds * 1000) ? seconds * 1000 : undefined
+  return typeof seconds === 'number' && Math.abs(seconds * 1000) <= LAST_MS ? seconds * 1000 : undefined
 }
 
 /** How often it was handed over, this time included. Whoever publishes may write the header; only with a redelivery it is the broker's. */

@@ -211,3 +211,11 @@ test('rabbitmq errors: a 406 says which argument differs, and how', () => {
     `'x-max-length' for queue 'q' in vhost '/': received the value '5' of type 'signedint' but current is none"`
   expect(readable(text)).toBe("the queue 'q' has x-max-length unset, not '5' of type 'signedint'")
 })
+
+test('rabbitmq: a time that no Date can hold is none, and the message can be sent again', () => {
+  const at = (timestamp: number): number | undefined =>
+    fromNative({ content: Buffer.from('x'), properties: { headers: {}, timestamp } as unknown as MessageProperties })
+      .time
+  expect([at(8.64e12), at(8.9e12), at(2 ** 63), at(-1)]).toEqual([8.64e15, undefined, undefined, -1000])
+  expect(() => toNative(wire({ time: at(8.64e12) }))).not.toThrow()
+})
