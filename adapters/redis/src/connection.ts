@@ -75,6 +75,8 @@ export async function openLink(settings: Settings, clock: Clock, call: Call, fir
   call.signal.addEventListener('abort', stop)
   try {
     await client.connect()
+    // A database that cannot be selected: ioredis would go on in number 0.
+    if (seen !== undefined) throw seen
     const link = createLink(client, settings, clock)
     try {
       await prepare(link, call)

@@ -83,6 +83,8 @@ export function redisError(error: unknown, keys: readonly string[] = [], sent: S
     default:
       break
   }
+  if (/DB index is out of range/i.test(text))
+    return refused('BROKER_REFUSED', 'Redis has no database of this number. Check the path of the URL, or db.', false)
   if (/no such key/i.test(text)) return refused('TOPOLOGY_MISSING', `A key is gone: ${named(keys)}.`, true)
   if (/AUTH.*(failed|without any password)/i.test(text))
     return refused('AUTHENTICATION_FAILED', 'Redis refused the credentials. Check user and password.')

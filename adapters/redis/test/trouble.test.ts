@@ -262,6 +262,18 @@ await describeBroker(
       for (const error of [wrongType, refused]) expect(inspect(error, { depth: 10 })).not.toContain('s3cret')
     })
 
+    test('redis: a database that there is not, or may not be selected, is refused instead of number 0', async () => {
+      const { open, client, namespace, url } = bench(broker())
+      await client.call('ACL', 'SETUSER', 'first', 'reset', 'on', '>s3cret', '~*', '+@all', '-select')
+      onTestFinished(async () => void (await client.call('ACL', 'DELUSER', 'first')))
+      const as = { ...call, namespace, service: 'test', topology: 'create' } as const
+      const none = await failure(open({ url: `${url}/99` }).connect(as))
+      expect([none.code, none.retryable]).toEqual(['BROKER_REFUSED', false])
+      expect(none.message).toContain('no database of this number')
+      const denied = await failure(open({ url: `${url.replace('//', '//first:s3cret@')}/1` }).connect(as))
+      expect(denied.code).toBe('ACCESS_DENIED')
+    })
+
     test('redis: a server with too many clients is tried again', async () => {
       const { open, client, namespace } = bench(broker())
       const [, before = '10000'] = await client.config('GET', 'maxclients')
