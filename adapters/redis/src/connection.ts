@@ -76,7 +76,7 @@ export async function openLink(settings: Settings, clock: Clock, call: Call, fir
   try {
     await client.connect()
     // A database that cannot be selected: ioredis would go on in number 0.
-    if (seen !== undefined) throw seen
+    if (seen !== undefined) throw redisError(seen)
     const link = createLink(client, settings, clock)
     try {
       await prepare(link, call)
