@@ -43,11 +43,11 @@ export function toNative(message: WireMessage, { options }: Shape): NewRecord {
   return { key: message.key === undefined ? null : keyBytes(message.key), value: message.body, headers }
 }
 
-/** The message of a record. One without an id is known by its place. */
+/** The message of a record. One without an id is known by its place, and so is one whose id is empty: all of those would be one. */
 export function fromNative(record: Native, { options }: Shape): WireMessage {
   const { envelope = 'cloudevents' } = options
   const message = read(record, envelope)
-  return message.id === undefined ? { ...message, id: positionOf(record) } : message
+  return message.id === undefined || message.id === '' ? { ...message, id: positionOf(record) } : message
 }
 
 function read(record: Native, envelope: Envelope): WireMessage {

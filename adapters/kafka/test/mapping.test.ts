@@ -132,6 +132,11 @@ describe('kafka: a foreign record', () => {
     expect(text(read.body ?? Buffer.alloc(0))).toBe('hello')
   })
 
+  test('with an empty id is known by its place: it would make one message of all that have it', () => {
+    const headers = [['ce_specversion', '1.0'], ['ce_id', ''], ['ce_source', 'erp']] as const // prettier-ignore
+    expect(fromNative(foreign(headers), CE)).toMatchObject({ id: 'shop.orders/3/17', source: 'erp' })
+  })
+
   test('with attributes of CloudEvents keeps them; extensions and what is no attribute stay headers', () => {
     const read = fromNative(
       foreign([

@@ -44,7 +44,7 @@ export function readForeign<M>(message: WireMessage, envelope: Envelope<M>, seen
   }
   return {
     ...message,
-    id: told('id', envelope.id) ?? message.id,
+    id: notEmpty(told('id', envelope.id)) ?? message.id,
     key: told('key', envelope.key) ?? message.key,
     type: told('type', envelope.type) ?? message.type,
     body: told('body', envelope.body) ?? message.body,
@@ -83,6 +83,9 @@ const PLACED = new Set([
   'data_base64',
 ])
 
+/** An empty id would make one message of all that have it. */
+const notEmpty = (id: string | undefined): string | undefined => (id === '' ? undefined : id)
+
 /**
  * The message that a CloudEvents document holds; the same message where it is none, or one that cannot be read.
  * https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
@@ -97,7 +100,7 @@ function fromStructured(message: WireMessage): WireMessage {
     .filter(([name, value]) => !PLACED.has(name) && !name.startsWith('polybus') && value !== null)
     .map(([name, value]): [string, string] => [name, typeof value === 'string' ? value : JSON.stringify(value)])
   return {
-    id: text('id') ?? message.id,
+    id: notEmpty(text('id')) ?? message.id,
     source: text('source'),
     type: text('type') ?? message.type,
     time: Number.isNaN(time) ? message.time : time,

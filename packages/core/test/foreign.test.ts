@@ -17,6 +17,11 @@ const never = (): ForeignMessage => {
 }
 const textOf = ({ body }: WireMessage): string | null => body && Buffer.from(body).toString()
 
+test('an empty id is none: it would make one message of all that have it', () => {
+  expect(readForeign(document({ specversion: '1.0', id: '', type: 't' }), 'cloudevents', never).id).toBe('position-1')
+  expect(readForeign(document({}), { id: () => '' }, () => ({ headers: {}, key: null, body: Buffer.alloc(0) })).id).toBe('position-1') // prettier-ignore
+})
+
 test('a CloudEvents document becomes the message that it holds, extensions become headers', () => {
   const read = readForeign(
     document({
