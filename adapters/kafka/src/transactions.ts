@@ -77,7 +77,8 @@ export function createTransactions(options: TransactionsOptions): Commits {
         await write(lane, own, some, position)
       } catch (error) {
         lane.dirty = true
-        throw error
+        // Its producer was closed under it: that is no trouble of the other lanes.
+        throw lane.lost ? notNow() : error
       }
       failing.delete(lane)
       own.passed.splice(0, some.length)
