@@ -15,7 +15,7 @@ import {
 import { openSession } from './browse.ts'
 import { capabilitiesOf } from './capabilities.ts'
 import type { Client } from './client.ts'
-import { aborted, closed, connectionFailed, kafkaError } from './errors.ts'
+import { aborted, closed, connectionFailed, CREATE_IT, kafkaError } from './errors.ts'
 import { createFeed, type KafkaFeed } from './feed.ts'
 import { readHazards } from './hazards.ts'
 import { openClient } from './kafkajs/index.ts'
@@ -180,5 +180,7 @@ export function kafka(options: string | KafkaOptions): KafkaAdapter {
 }
 
 /** Who may create nothing will not find it the next time either. */
-const missingHere = (error: PolybusError, retryable: boolean): PolybusError =>
-  new PolybusError('TOPOLOGY_MISSING', error.message, { cause: error, retryable, sent: 'no' })
+const missingHere = (error: PolybusError, retryable: boolean): PolybusError => {
+  const hint = error.retryable && !retryable ? CREATE_IT : ''
+  return new PolybusError('TOPOLOGY_MISSING', `${error.message}${hint}`, { cause: error, retryable, sent: 'no' })
+}

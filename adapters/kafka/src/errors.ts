@@ -19,9 +19,13 @@ export const feedBroken = (text: string, cause?: unknown): PolybusError =>
 
 export const notAttempted = (): PolybusError => new PolybusError('NOT_ATTEMPTED', undefined, { sent: 'no' })
 
+export const CREATE_IT = ' Create it: docs/brokers/kafka.md lists what a channel needs.'
 /** `retryable`: whoever asks may create it and try again. */
 export const missing = (what: string, mayCreate: boolean, sent: Sent = 'no'): PolybusError =>
-  new PolybusError('TOPOLOGY_MISSING', `Kafka has no ${what}.`, { retryable: mayCreate, sent })
+  new PolybusError('TOPOLOGY_MISSING', `Kafka has no ${what}.${mayCreate ? '' : CREATE_IT}`, {
+    retryable: mayCreate,
+    sent,
+  })
 
 export const conflict = (text: string, cause?: unknown): PolybusError =>
   new PolybusError('TOPOLOGY_CONFLICT', text, { cause, sent: 'no' })
@@ -196,7 +200,7 @@ export function kafkaError(error: unknown, sent: Sent = 'unknown', about = ''): 
     case 'KafkaJSSASLAuthenticationError':
       return new PolybusError(
         'AUTHENTICATION_FAILED',
-        `Kafka refused the credentials: check user, password and mechanism. ${text}`,
+        `Kafka refused the login. Check user, password and mechanism. ${text}`,
         { cause: error, sent: 'no' },
       )
     case 'KafkaJSServerDoesNotSupportApiKey':
@@ -225,7 +229,17 @@ const HOPELESS = /ENOTFOUND|CERT|SELF.SIGNED|ERR_TLS|ERR_SSL|wrong version numbe
 export function connectError(error: unknown, first: boolean): PolybusError {
   const made = kafkaError(error, 'no')
   const { code, message } = root(error)
-  if (!first || made.code !== 'CONNECTION_FAILED' || !HOPELESS.test(`${String(code)} ${String(message)}`)) return made
+  if (!first || made.code !== 'CONNECTION_FAILED') return made
+  if (/before secure TLS/.test(String(message)))
+    return new PolybusError(
+      'CONNECTION_FAILED',
+      `${made.message}. Check whether this listener is one for TLS (ssl=true).`,
+      {
+        cause: error,
+        sent: 'no',
+      },
+    )
+  if (!HOPELESS.test(`${String(code)} ${String(message)}`)) return made
   return new PolybusError(
     'CONNECTION_FAILED',
     `Kafka cannot be reached, and trying again will not help: ${String(message)}. Check the hosts of the URL, and whether this listener is one for TLS (ssl=true).`,

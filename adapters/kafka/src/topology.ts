@@ -210,7 +210,7 @@ export async function ensureGroup(session: Session, spec: ChannelSpec, group: st
   const absent = wanted.filter((name) => !there.has(name))
   const info = there.get(layout.topic)
   if (!session.mayCreate) {
-    if (absent.length > 0) throw missing(`${topicsText(absent).slice(4)}: create what is missing`, false)
+    if (absent.length > 0) throw missing(topicsText(absent).slice(4), false)
     return
   }
   const conflicts = info ? await conflictsOf(session, spec, layout, info, call) : []

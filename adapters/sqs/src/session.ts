@@ -75,7 +75,7 @@ export function createSession({ link, instance, namespace, mayCreate, specs }: S
     gone(queue, error) {
       link.forget(queue)
       alone.clear()
-      return new PolybusError('TOPOLOGY_MISSING', error.message, { cause: error, retryable: mayCreate, sent: 'no' })
+      return missing(`queue '${queue.name}'`, mayCreate, error)
     },
   }
 }

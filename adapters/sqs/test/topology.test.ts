@@ -131,6 +131,7 @@ await describeBroker(
       expect(plan?.changes).toHaveLength(1)
       const error = await failure(subscribe(adapter, orders))
       expect([error.code, error.retryable]).toEqual(['TOPOLOGY_MISSING', false])
+      expect(error.message).toContain('Create it')
       const [result] = await adapter.send([outgoing('orders', wire())], call)
       expect(result?.ok === false && [result.error.code, result.error.retryable, result.error.sent]).toEqual([
         'TOPOLOGY_MISSING',

@@ -167,6 +167,15 @@ describe('what is refused is certainly not sent', () => {
     const error = await r.bus.publish(things, {}).catch((cause: unknown) => cause)
     expect(error).toMatchObject({ code: 'CLOSED', sent: 'no' })
   })
+  test.each([
+    ['the channel', null, 'Raise maxBytes'],
+    ['the broker', 5, "the broker's limit"],
+  ])('what is too large for %s names what to raise', async (_, maxBytes, text) => {
+    const r = await busRig({ maxBytes })
+    const small = channel('small', { schema: trust<string>(), maxBytes: 10 })
+    const error: unknown = await r.bus.publish(small, '123456789').catch((cause: unknown) => cause)
+    expect(String(error)).toContain(text)
+  })
   test('exactly the limit passes, for siblings too', async () => {
     const r = await busRig()
     const small = channel('small', { schema: trust<string>(), maxBytes: 10 })

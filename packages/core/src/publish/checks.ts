@@ -78,9 +78,11 @@ export function checkSize(
   const bytes = adapter.size(message)
   const limit = capabilities.maxBytes === null ? spec.maxBytes : Math.min(spec.maxBytes, capabilities.maxBytes)
   if (bytes <= limit) return bytes
+  const raise =
+    limit < spec.maxBytes ? "That is the broker's limit, not the channel's: raise it there" : 'Raise maxBytes'
   throw new PolybusError(
     'MESSAGE_TOO_LARGE',
-    `Message '${message.id ?? ''}' has ${bytes} bytes, headers included; channel '${spec.name}' allows ${limit} on ${adapter.name}. Raise maxBytes, or publish a reference to the data.`,
+    `Message '${message.id ?? ''}' has ${bytes} bytes, headers included; channel '${spec.name}' allows ${limit} on ${adapter.name}. ${raise}, or publish a reference to the data.`,
     { sent: 'no' },
   )
 }
