@@ -152,6 +152,8 @@ export interface Admin {
   topics(names: readonly string[], call: Call): Promise<ReadonlyMap<string, TopicInfo>>
   /** Resolves when all have leaders. One that exists already is no error. */
   createTopics(topics: readonly NewTopic[], call: Call): Promise<void>
+  /** What tells a topic from a later one of its name; none where the broker is too old to say (Kafka before 3.1). */
+  topicIds(names: readonly string[], call: Call): Promise<ReadonlyMap<string, string>>
   topicConfig(topic: string, call: Call): Promise<readonly ConfigEntry[]>
   brokerConfig(node: number, call: Call): Promise<readonly ConfigEntry[]>
   offsets(topic: string, call: Call): Promise<readonly Range[]>
@@ -188,6 +190,8 @@ export interface MemberEvents {
   onLost(assignment: Assignment): void
   /** Called at most once at a time for a partition. Returns at once. */
   onRecords(batch: Records): void
+  /** Now and then while partitions are owned: time to look whether their topics are still the same. */
+  onCheck(): void
   /** The broker no longer has this offset, or not yet. The partition is not fetched any more until `seek`. */
   onOutOfRange(position: Position): void
   /** It ended, and not by `stop`. Nothing follows. */

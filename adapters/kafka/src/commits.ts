@@ -3,6 +3,7 @@ import type { Call } from '@polybus/core'
 import type { Assignment, Member, Position } from './client.ts'
 import { feedBroken } from './errors.ts'
 import type { Lane } from './lane.ts'
+import { stamp } from './stamp.ts'
 
 export interface Owned {
   readonly assignment: Assignment
@@ -37,7 +38,7 @@ export function createCommits(options: {
         topic: lane.topic,
         partition: lane.partition,
         offset: lane.ledger.position,
-        metadata: lane.ledger.metadata(),
+        metadata: stamp(lane.topicId, lane.ledger.metadata()),
       }
     })
     try {

@@ -34,6 +34,8 @@ export interface Transaction {
 }
 
 export interface Lane extends TopicPartition {
+  /** Of the topic that its records are of. */
+  readonly topicId: string | undefined
   /** For people and core: the partition's number, and the rung's delay before it. */
   readonly name: string
   /** Of a rung: how old a record has to be. */
@@ -60,7 +62,7 @@ const LEAST_COUNT = 100
 const LEAST_BYTES = 256 * 2 ** 10
 
 export function createLane(
-  { topic, partition }: TopicPartition,
+  { topic, partition, topicId }: TopicPartition & { readonly topicId?: string | undefined },
   delayMs: number,
   ledger: Ledger,
   transaction: Transaction | undefined,
@@ -68,6 +70,7 @@ export function createLane(
   const rung = LADDER_MS.includes(delayMs) ? `${delayMs}ms/` : ''
   return {
     topic,
+    topicId,
     partition,
     delayMs,
     ledger,

@@ -10,6 +10,7 @@ import { placeOf } from './names.ts'
 import { bytesOf } from './outputs.ts'
 import type { OffsetRange } from './ranges.ts'
 import type { Session } from './session.ts'
+import { isOther } from './stamp.ts'
 import { elsewhere, startsOf } from './start.ts'
 import { createTransactions } from './transactions.ts'
 import { within } from './wait.ts'
@@ -68,7 +69,12 @@ export function createOwnership(options: OwnershipOptions): Ownership {
   const commits = source.transactional
     ? createTransactions({ session, groupId, owned, call, breakUp })
     : createCommits({ member: () => member, owned, call })
-  const laneAt = (place: TopicPartition, offset: bigint, finished: readonly OffsetRange[], own?: Transaction): Lane => {
+  const laneAt = (
+    place: Pick<Lane, 'topic' | 'partition' | 'topicId'>,
+    offset: bigint,
+    finished: readonly OffsetRange[],
+    own?: Transaction,
+  ): Lane => {
     const passed = own && ((entry: Entry): void => void own.passed.push(passedOf(entry)))
     return createLane(place, delays.get(place.topic) ?? 0, createLedger(offset, finished, passed), own)
   }
@@ -165,17 +171,32 @@ export function createOwnership(options: OwnershipOptions): Ownership {
       regulate(lane, lanes.size, member)
       wake()
     },
+    onCheck() {
+      // What cannot be asked now is asked the next time.
+      findRemade().then(
+        (error) => error && breakUp(error),
+        () => undefined,
+      )
+    },
     onOutOfRange(position) {
       const lane = lanes.get(placeOf(position))
       if (lane) recover(lane, position).catch(breakUp)
     },
     onDead: (error) => breakUp(PolybusError.is(error) ? error : feedBroken('The group member ended.', error)),
   }
+  /** A topic that is read was deleted, and another one has its name: its beginning is elsewhere. */
+  const findRemade = async (): Promise<PolybusError | undefined> => {
+    const ids = await session.client.admin.topicIds([...new Set([...lanes.values()].map(({ topic }) => topic))], call)
+    const lane = [...lanes.values()].find(({ topic, topicId }) => isOther(topicId, ids.get(topic)))
+    return lane && feedBroken(`The topic '${lane.topic}' was deleted and made anew.`)
+  }
   /** The log was cut while it was read. */
   const recover = async (lane: Lane, position: Position): Promise<void> => {
     const ranges = await session.client.admin.offsets(lane.topic, call)
     const range = ranges.find(({ partition }) => partition === lane.partition)
     if (lane.lost || !range) return
+    const remade = await findRemade()
+    if (remade) throw remade
     // It was there after all: another reader of the log's end, or a leader that was behind.
     if (position.offset >= range.begin && position.offset <= range.end) return member?.seek(position)
     await move([{ ...position, offset: elsewhere(session, groupId, position, range) }])

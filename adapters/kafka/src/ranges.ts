@@ -1,12 +1,14 @@
 // What of a partition is finished behind its committed position travels in the commit's metadata, so that who comes next need
 // not run it again: `1:` and ranges of offsets counted from the position, such as `1:1-999,1004`.
 
+import { STAMP_BYTES } from './stamp.ts'
+
 /** Both ends included. */
 export type OffsetRange = readonly [from: bigint, to: bigint]
 
 const MARK = '1:'
 /** Kafka's default `offset.metadata.max.bytes`: one byte more, and the broker refuses the whole commit. */
-const MAX_BYTES = 4096
+const MAX_BYTES = 4096 - STAMP_BYTES
 const FORM = /^1:\d+(-\d+)?(,\d+(-\d+)?)*$/
 
 /** Cut where it gets too long: the rest runs again. */

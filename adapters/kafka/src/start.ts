@@ -5,9 +5,11 @@ import { feedBroken } from './errors.ts'
 import type { Layout } from './layout.ts'
 import { placeOf } from './names.ts'
 import { type OffsetRange, unpackRanges } from './ranges.ts'
+import { isOther, readStamp } from './stamp.ts'
 import type { Session } from './session.ts'
 
 export interface Start extends TopicPartition {
+  readonly topicId: string | undefined
   readonly offset: bigint
   readonly finished: readonly OffsetRange[]
   /** It has to be committed, so that a crash does not choose anew. */
@@ -24,8 +26,9 @@ export async function startsOf(
 ): Promise<readonly Start[]> {
   const { admin } = session.client
   const topics = [...new Set(partitions.map(({ topic }) => topic))]
-  const [committed, ...ranges] = await Promise.all([
+  const [committed, ids, ...ranges] = await Promise.all([
     admin.committed(layout.group(group), topics, call),
+    admin.topicIds(topics, call),
     ...topics.map((topic) => admin.offsets(topic, call)),
   ])
   const positions = new Map(committed.map((position) => [placeOf(position), position]))
@@ -37,12 +40,17 @@ export async function startsOf(
   return partitions.map((place): Start => {
     const range = ranges[topics.indexOf(place.topic)]?.find(({ partition }) => partition === place.partition)
     if (!range) throw feedBroken(`Kafka does not tell the offsets of ${placeOf(place)}.`)
+    const topicId = ids.get(place.topic)
+    const here = { ...place, topicId }
     const position = positions.get(placeOf(place))
-    if (!position) return { ...place, offset: atEnd(place) ? range.end : range.begin, finished: [], chosen: true }
+    if (!position) return { ...here, offset: atEnd(place) ? range.end : range.begin, finished: [], chosen: true }
     const { offset, metadata } = position
+    const stamped = readStamp(metadata)
+    // It is of a topic that there is no more: of this one nobody has read anything.
+    if (isOther(stamped.topicId, topicId)) return { ...here, offset: range.begin, finished: [], chosen: true }
     if (offset >= range.begin && offset <= range.end)
-      return { ...place, offset, finished: unpackRanges(offset, metadata), chosen: false }
-    return { ...place, offset: elsewhere(session, layout.group(group), position, range), finished: [], chosen: true }
+      return { ...here, offset, finished: unpackRanges(offset, stamped.rest), chosen: false }
+    return { ...here, offset: elsewhere(session, layout.group(group), position, range), finished: [], chosen: true }
   })
 }
 

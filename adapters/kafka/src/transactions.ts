@@ -5,6 +5,7 @@ import { feedBroken, kafkaError } from './errors.ts'
 import type { Lane, Passed, Transaction } from './lane.ts'
 import { batchesOf } from './outputs.ts'
 import type { Session } from './session.ts'
+import { stamp } from './stamp.ts'
 
 export interface TransactionsOptions {
   readonly session: Session
@@ -45,11 +46,12 @@ export function createTransactions(options: TransactionsOptions): Commits {
       if (done) return
     }
     await producer.begin(call)
-    const { topic, partition } = lane
+    const { topic, partition, topicId } = lane
+    const metadata = stamp(topicId, '')
     try {
       const outputs = some.flatMap((each) => each.outputs)
       if (outputs.length > 0) await producer.produce(await batchesOf(session, outputs, call), call)
-      await producer.sendOffsets(groupId, [{ topic, partition, offset: position }], call)
+      await producer.sendOffsets(groupId, [{ topic, partition, offset: position, metadata }], call)
       if (!isOurs(lane)) throw notNow()
     } catch (error) {
       // If that fails too, the next beginning ends it.

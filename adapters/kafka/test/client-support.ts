@@ -116,6 +116,7 @@ export async function join(
           next.set(batch.partition, batch.lastOffset + 1n)
           values.push(...batch.records.map(({ value }) => Buffer.from(value ?? '').toString()))
         },
+        onCheck: () => {},
         onOutOfRange: () => void told.push('out of range'),
         onDead: (error) => void told.push(`dead: ${error.message}`),
         ...more,

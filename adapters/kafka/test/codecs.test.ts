@@ -107,6 +107,7 @@ await describeBroker('kafka', (broker) => {
                 onRevoking: () => Promise.resolve(),
                 onLost: () => {},
                 onRecords: () => reject(new Error('it was read')),
+                onCheck: () => {},
                 onOutOfRange: () => {},
                 onDead: (error) => resolve(error as PolybusError),
               },

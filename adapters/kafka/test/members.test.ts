@@ -1,7 +1,7 @@
 // Sessions and rebalances: who runs what, and who commits what.
 import { describeBroker } from '@polybus/brokers'
 import { channel, type Clock, consumer, createBus, type Delivery, PolybusError, sleep, trust } from '@polybus/core'
-import { type FaultProxy, faultProxy } from '@polybus/testkit'
+import { type FaultProxy, faultProxy, numbered } from '@polybus/testkit'
 import { connect as connectTcp } from 'node:net'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { KafkaAdapter, KafkaOptions } from '../src/index.ts'
@@ -78,6 +78,54 @@ await describeBroker(
       const before = commits
       await sleep(clock, 10 * COMMIT_MS)
       expect(commits).toBe(before)
+    })
+
+    test.each(['at-least-once', 'transactional'] as const)(
+      'kafka: a topic that is deleted and made anew is read from its beginning, though the former position lies within it (%s)',
+      async (delivery) => {
+        const { connect, admin, namespace } = bench(broker())
+        const adapter = await connect({ commitMs: 60_000 })
+        const orders = spec('orders', { partitions: 1, groups: ['work'] })
+        await create(adapter, orders)
+        await send(adapter, orders, numbered(20))
+        const transactional = delivery === 'transactional'
+        const before = await subscribe(adapter, orders, { transactional })
+        const taken = await before.take(20)
+        const tool = await admin()
+        const topic = `${namespace}.orders`
+        const ended = transactional ? before.ack(...taken) : undefined
+        await tool.deleteTopics({ topics: [topic] })
+        await until(async () => !(await tool.listTopics()).includes(topic), 'the topic to be gone')
+        await tool.createTopics({ topics: [{ topic, numPartitions: 1 }], waitForLeaders: true })
+        await send(adapter, orders, numbered(30))
+        // Its commit arrives late: at a topic of the same name.
+        await (ended ?? before.ack(...taken))
+        await before.feed.close()
+        if (!transactional) expect(await committed(tool, topic, `${topic}.work`)).toEqual([20])
+
+        const after = await subscribe(adapter, orders, { transactional })
+        expect((await after.take(30)).map(({ message }) => message.id)).toEqual(numbered(30).map(({ id }) => id))
+      },
+    )
+
+    test('kafka: who reads a topic that is made anew meanwhile breaks, and begins at its beginning', async () => {
+      const { connect, admin, namespace } = bench(broker())
+      const adapter = await connect()
+      const orders = spec('orders', { partitions: 1, groups: ['work'] })
+      await create(adapter, orders)
+      await send(adapter, orders, numbered(20))
+      const before = await subscribe(adapter, orders)
+      await before.ack(...(await before.take(20)))
+      const tool = await admin()
+      const topic = `${namespace}.orders`
+      await tool.deleteTopics({ topics: [topic] })
+      await until(async () => !(await tool.listTopics()).includes(topic), 'the topic to be gone')
+      await tool.createTopics({ topics: [{ topic, numPartitions: 1 }], waitForLeaders: true })
+      await send(adapter, orders, numbered(5))
+      await expect(before.take(1, 20_000)).rejects.toMatchObject({ code: 'FEED_BROKEN', retryable: true })
+      await before.feed.close()
+      const after = await subscribe(adapter, orders)
+      expect((await after.take(5)).map(({ message }) => message.id)).toEqual(numbered(5).map(({ id }) => id))
     })
 
     test('kafka: a handler that takes four sessions runs once, and nothing is rebalanced', async () => {

@@ -48,6 +48,7 @@ describe('kafka: ownership of partitions', () => {
     const spec = channelSpec(topic)
     const layout = layoutOf(settings, undefined, spec)
     const admin = {
+      topicIds: () => Promise.resolve(new Map<string, string>()),
       committed: async () => {
         await slowStart
         return []

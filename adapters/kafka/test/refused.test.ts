@@ -29,6 +29,7 @@ const silent = {
   onRevoking: () => Promise.resolve(),
   onLost: () => {},
   onRecords: () => {},
+  onCheck: () => {},
   onOutOfRange: () => {},
   onDead: () => {},
 }

@@ -5,6 +5,7 @@ import type { Admin, ConfigEntry, Position, Range, TopicInfo } from '../client.t
 import { answered, kafkaError, kafkaName, missing } from '../errors.ts'
 import type { RawTopic } from './internals.ts'
 import type { Coordinated, Link } from './link.ts'
+import { readTopicIds } from './topic-ids.ts'
 import { persist, within } from '../wait.ts'
 
 const TOPIC = 2
@@ -112,6 +113,7 @@ export function createAdmin(link: Link, clock: Clock, timeoutMs: number): Admin 
         call,
       )
     },
+    topicIds: (names, call) => tell(call, () => link.ask('any', (broker) => readTopicIds(broker, names))),
     topicConfig: (topic, call) => configOf(TOPIC, topic, call),
     brokerConfig: (node, call) => configOf(BROKER, String(node), call),
     async offsets(topic, call) {

@@ -101,6 +101,7 @@ export async function joinGroup(context: MemberContext, options: JoinOptions, ca
         (now) => {
           if (current !== generation) return
           if ([...now].some(([topic, count]) => counts.get(topic) !== count)) return end?.('rebalance')
+          guard(() => events.onCheck())
           watching = watchTopics(generation)
         },
         (error: unknown) => {

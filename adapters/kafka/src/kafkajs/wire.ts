@@ -9,6 +9,8 @@ export interface Reader {
   int16(): number
   int32(): number
   int64(): bigint
+  /** Exact to 2^53. */
+  unsigned(): number
   /** With zigzag, as in records. Exact to 2^53. */
   varint(): number
   /** Undefined: more was promised than there is. */
@@ -24,6 +26,15 @@ export function reader(buffer: Buffer): Reader {
     at += length
     return from
   }
+  const unsigned = (): number => {
+    let value = 0
+    for (let scale = 1, count = 0; count < 10; scale *= 128, count++) {
+      const byte = buffer[step(1)] as number
+      value += (byte & 0x7f) * scale
+      if (byte < 0x80) return value
+    }
+    throw new RangeError('a number is too long')
+  }
   return {
     get at() {
       return at
@@ -35,14 +46,10 @@ export function reader(buffer: Buffer): Reader {
     int16: () => buffer.readInt16BE(step(2)),
     int32: () => buffer.readInt32BE(step(4)),
     int64: () => buffer.readBigInt64BE(step(8)),
+    unsigned,
     varint() {
-      let value = 0
-      for (let scale = 1, count = 0; count < 10; scale *= 128, count++) {
-        const byte = buffer[step(1)] as number
-        value += (byte & 0x7f) * scale
-        if (byte < 0x80) return value % 2 === 0 ? value / 2 : -(value + 1) / 2
-      }
-      throw new RangeError('a number of a record is too long')
+      const value = unsigned()
+      return value % 2 === 0 ? value / 2 : -(value + 1) / 2
     },
     bytes: (length) => {
       const from = step(length)
