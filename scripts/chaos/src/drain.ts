@@ -51,7 +51,7 @@ export async function drained({
     if (isQuiet || now - start > LIMIT_MS)
       return open <= 0
         ? `every purchase has its end, but the broker still counts something (${waits})`
-        : `${open} purchases have no end (${waits})`
+        : `${open} of ${published} purchases have no end (${waits})`
     await sleep(POLL_MS)
   }
 }

@@ -1,7 +1,7 @@
 // An account that cannot fail proves nothing: told to by its environment, a consumer breaks each promise once, for a test.
 import type { Charge } from './purchases.ts'
 
-const isOn = process.env['POLYBUS_CHAOS_SABOTAGE'] === '1'
+const isOn = process.env['CHAOS_SABOTAGE'] === '1'
 const [FORGOTTEN, TWICE] = [50, 51]
 /** Two of one customer. */
 const SWAPPED: Readonly<Record<number, number>> = { 64: 65, 65: 64 }
