@@ -9,8 +9,10 @@ import { groupOf, type Services } from './services.ts'
 
 export interface Crew {
   readonly handOvers: HandOvers
-  /** Kills the one that was at work last, by SIGKILL. Nobody replaces it. Returns its number. */
+  /** Kills the one that was at work last, by SIGKILL. Returns its number. */
   kill(): Promise<number>
+  /** Another one begins, with the next number, which is returned. */
+  join(): number
   /** In good order: what runs is finished. */
   stop(): Promise<void>
   /** Rejects when one ends that nobody ended. */
@@ -30,7 +32,13 @@ const STOP_LIMIT_MS = 30_000
 export async function openCrew(size: number, url: string, services: Services, ledger: Ledger): Promise<Crew> {
   const handOvers = watchHandOvers()
   let busy = 1
-  const join = (number: number): Member => {
+  let count = 0
+  let breakOff: (error: Error) => void = () => {}
+  const broken = new Promise<never>((_, reject) => (breakOff = reject))
+  // Whoever waits for something else meanwhile hears of it later.
+  broken.catch(() => {})
+  const join = (): Member => {
+    const number = ++count
     const child = fork(fileURLToPath(new URL('./worker.js', import.meta.url)))
     const answer = (message: ToWorker): void => {
       // Who was killed meanwhile hears nothing; the effect stays.
@@ -49,19 +57,14 @@ export async function openCrew(size: number, url: string, services: Services, le
       }
     })
     answer({ kind: 'start', url })
-    return { number, process: child, exited: once(child, 'exit'), leaving: false }
+    const member: Member = { number, process: child, exited: once(child, 'exit'), leaving: false }
+    child.on('error', breakOff)
+    child.on('exit', (code, signal) => {
+      if (!member.leaving) breakOff(new Error(`Process ${number} ended by itself, with ${signal ?? code}.`))
+    })
+    return member
   }
-  let living = Array.from({ length: size }, (_, index) => join(index + 1))
-  const broken = new Promise<never>((_, reject) => {
-    for (const member of living) {
-      member.process.on('error', reject)
-      member.process.on('exit', (code, signal) => {
-        if (!member.leaving) reject(new Error(`Process ${member.number} ended by itself, with ${signal ?? code}.`))
-      })
-    }
-  })
-  // Whoever waits for something else meanwhile hears of it later.
-  broken.catch(() => {})
+  let living = Array.from({ length: size }, join)
 
   const end = async (members: readonly Member[], how: (process: ChildProcess) => void): Promise<void> => {
     living = living.filter((member) => !members.includes(member))
@@ -81,6 +84,11 @@ export async function openCrew(size: number, url: string, services: Services, le
       await end([victim], (process) => process.kill('SIGKILL'))
       handOvers.gone(victim.number)
       return victim.number
+    },
+    join() {
+      const member = join()
+      living = [...living, member]
+      return member.number
     },
     async stop() {
       const members = living

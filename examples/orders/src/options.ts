@@ -11,6 +11,7 @@ Usage: npm start -- [options]
   --orders N      only the first N purchases, by date (default all)
   --processes N   the consumers of all groups run in N processes of their own (default: all in this one)
   --kill N        kills N of them in the middle (SIGKILL); the others take over
+  --replace       for each one that is killed another one begins
   --restarts N    kills the broker in the middle N times (SIGKILL), and starts it again; not sqs:
   --json          prints one line of JSON instead of the report
   --help          this text
@@ -23,7 +24,7 @@ Examples:
   npm start -- --broker sqs: --orders 5000
   npm start -- --broker redis: --restarts 3
   npm start -- --broker redis: --processes 4 --kill 2 --restarts 3
-  npm start -- --broker kafka: --processes 4 --kill 2 --restarts 3
+  npm start -- --broker kafka: --processes 4 --kill 2 --replace --restarts 3
   npm start -- --json
 
 Ends with 0 where everything held, 1 where something did not, 2 where an option is wrong.`
@@ -36,6 +37,7 @@ export interface Options {
   /** 0: all in this one. */
   readonly processes: number
   readonly kills: number
+  readonly replace: boolean
   readonly restarts: number
 }
 
@@ -47,16 +49,18 @@ export function readOptions(): Options {
       orders: { type: 'string', default: 'all' },
       processes: { type: 'string' },
       kill: { type: 'string' },
+      replace: { type: 'boolean', default: false },
       restarts: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
-  const { broker, help, json } = values
+  const { broker, help, json, replace } = values
   const options = {
     broker,
     help,
     json,
+    replace,
     orders: values.orders === 'all' ? Infinity : wholeNumber('orders', values.orders),
     processes: wholeNumber('processes', values.processes),
     kills: wholeNumber('kill', values.kill),
@@ -66,11 +70,12 @@ export function readOptions(): Options {
   return options
 }
 
-function checkTogether({ broker, processes, kills, restarts }: Options): void {
+function checkTogether({ broker, processes, kills, replace, restarts }: Options): void {
   if (processes > 0 && /^memory:/i.test(broker))
     throw new Error('--processes: memory: lives in one process. Give --broker redis: or another server.')
   if (kills > 0 && kills >= processes)
     throw new Error(`--kill ${kills}: one must be left to take over. Give --processes ${kills + 1} or more.`)
+  if (replace && kills === 0) throw new Error('--replace: nobody is killed. Give --kill N too.')
   if (restarts > 0 && ownService(broker) === undefined)
     throw new Error(
       '--restarts: kills only a server that this run brought up itself. Give --broker redis:, without a host.',

@@ -36,6 +36,8 @@ export interface Summary {
 
 export interface Kill {
   readonly process: number
+  /** The process that began in its place. */
+  readonly successor: number | null
   readonly at_percent: number
   /** Customers of its last second that others served later, each counted in every group. */
   readonly taken_over: number
@@ -83,10 +85,14 @@ export function summarize(purchases: readonly Purchase[], ledger: Ledger, moment
   }
 }
 
-function toKill({ process, atPercent }: Incident & { kind: 'kill' }, handOvers: HandOvers | undefined): Kill {
+function toKill(
+  { process, successor, atPercent }: Incident & { kind: 'kill' },
+  handOvers: HandOvers | undefined,
+): Kill {
   const taken = handOvers?.takenOver(process)
   return {
     process,
+    successor: successor ?? null,
     at_percent: atPercent,
     taken_over: taken?.customers ?? 0,
     first_after_ms: taken?.firstMs === undefined ? null : Math.round(taken.firstMs),

@@ -14,10 +14,10 @@ export function troubleReport({
       at,
       text: `the broker was killed, and answered again after ${seconds(ms)}`,
     })),
-    ...kills.map(({ process, at_percent: at, taken_over: taken, first_after_ms: ms }) => ({
+    ...kills.map(({ process, successor, at_percent: at, taken_over: taken, first_after_ms: ms }) => ({
       at,
       text:
-        `process ${process} was killed; ` +
+        `process ${process} was killed${successor === null ? '' : `, and process ${successor} begun`}; ` +
         (ms === null
           ? 'nobody came again whom it had served in its last second'
           : `others took over ${count(taken)} of the customers* of its last second, from ${seconds(ms)} on`),

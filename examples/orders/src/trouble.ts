@@ -9,11 +9,18 @@ export interface Trouble {
   readonly restarts: number
   /** Of consumer processes. */
   readonly kills: number
+  /** Another process comes for each that was killed. */
+  readonly replace: boolean
 }
 
 export type Incident =
   | { readonly kind: 'restart'; readonly atPercent: number; readonly downMs: number }
-  | { readonly kind: 'kill'; readonly atPercent: number; readonly process: number }
+  | {
+      readonly kind: 'kill'
+      readonly atPercent: number
+      readonly process: number
+      readonly successor: number | undefined
+    }
 
 export interface Victims {
   readonly broker: RunningBroker | undefined
@@ -45,7 +52,8 @@ export async function makeTrouble(
     const due = (index + 1) / (steps.length + 1)
     while (ledger.checkedOut() < due) await sleep(POLL_MS, undefined, { signal })
     const atPercent = Math.round(ledger.checkedOut() * 100)
-    if (kind === 'kill' && crew) tell({ kind, atPercent, process: await crew.kill() })
+    if (kind === 'kill' && crew)
+      tell({ kind, atPercent, process: await crew.kill(), successor: trouble.replace ? crew.join() : undefined })
     if (kind === 'restart' && broker) {
       const start = performance.now()
       await broker.kill()
@@ -55,7 +63,7 @@ export async function makeTrouble(
   }
 }
 
-function byTurns({ restarts, kills }: Trouble): Incident['kind'][] {
+function byTurns({ restarts, kills }: Pick<Trouble, 'restarts' | 'kills'>): Incident['kind'][] {
   const turns = Array.from({ length: Math.max(restarts, kills) }, (_, turn): Incident['kind'][] => [
     ...(turn < restarts ? (['restart'] as const) : []),
     ...(turn < kills ? (['kill'] as const) : []),

@@ -42,6 +42,8 @@ async function start(url: string): Promise<Bus> {
     broker: url,
     service: 'shop',
     logger,
+    // Its broker may be down as it begins.
+    connectTimeout: '1m',
     observe: ({ kind, group }) => send({ kind: 'saw', event: kind, group }),
   })
   await bus.start(...openShop(services, paceOn(url).concurrency))
