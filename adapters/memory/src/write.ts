@@ -138,7 +138,7 @@ function putToGroups(
 const RUNGS: readonly number[] = [1000, 10_000, 60_000, 600_000]
 
 function queueFor(broker: Broker, group: Group, message: WireMessage, delayMs: number, stamp: Stamp): Put {
-  if (!broker.abilities.delay && !RUNGS.includes(delayMs)) return fail(unsupportedDelay(delayMs))
+  if (!broker.abilities.delay && delayMs > 0 && !RUNGS.includes(delayMs)) return fail(unsupportedDelay(delayMs))
   const position = queue(broker, group, message, delayMs, stamp)
   if (position === undefined) return fail(full(group))
   return { ok: true, value: { position } }
