@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { KafkaRecord } from '../src/client.ts'
 import { createLedger, type Ledger } from '../src/ledger.ts'
 import { packRanges, unpackRanges } from '../src/ranges.ts'
+import { readStamp, stamp } from '../src/stamp.ts'
 
 const record = (offset: number | bigint): KafkaRecord => ({
   topic: 'orders',
@@ -127,8 +128,10 @@ describe('kafka: finished ranges in the metadata of a commit', () => {
   it('never gets longer than what the broker takes', () => {
     const many = Array.from({ length: 10_000 }, (_, index) => [BigInt(2 * index + 1), BigInt(2 * index + 1)] as const)
     const text = packRanges(0n, many)
-    expect(text.length).toBeLessThanOrEqual(4096)
-    expect(text.length).toBeGreaterThan(4080)
+    const stamped = stamp('A'.repeat(22), text)
+    expect(stamped.length).toBeLessThanOrEqual(4096)
+    expect(stamped.length).toBeGreaterThan(4080)
+    expect(readStamp(stamped)).toEqual({ topicId: 'A'.repeat(22), rest: text })
     expect(unpackRanges(0n, text)[0]).toEqual([1n, 1n])
   })
 
