@@ -63,10 +63,13 @@ async function run({ url, server, say, ...options }: Setting): Promise<Summary> 
     const deadLetters = await lookAtDeadLetters(bus, ledger)
     say(`\n${table(ledger)}\n\n${waiting(ledger, options.processes)}\n`)
 
-    say(declined(ledger.of('charge').letters.filter(({ error }) => error.name === 'CardDeclined')))
+    const charge = ledger.of('charge')
+    const letters = charge.letters.filter(({ error }) => error.name === 'CardDeclined')
+    say(declined(letters))
+    const charged = charge.handled + new Set(letters.map(({ value }) => value?.number)).size
     world.fixCards()
     const replay = await bus.deadLetters(orders, 'charge').replay({ errorName: 'CardDeclined' })
-    await settled(bus, ledger)
+    await settled(bus, ledger, charged)
     // What still runs is finished, and counted.
     await (crew ?? bus).stop()
     await lookAtDeadLetters(bus, ledger)

@@ -12,11 +12,14 @@ const QUIET_MS = 3000
 /**
  * Resolves when everything is handled or a dead letter, and nothing is left on the broker or nothing has moved for 3 s; or
  * when nothing has moved for a minute.
+ *
+ * @param charged how many orders `charge` must have handled, where it is known: a dead letter that is there twice hides one
+ * that is under way.
  */
-export async function settled(bus: Bus, ledger: Ledger): Promise<void> {
+export async function settled(bus: Bus, ledger: Ledger, charged = 0): Promise<void> {
   let [last, movedAt] = [ledger.moves, performance.now()]
   for (;;) {
-    const left = await lookFor(bus, ledger)
+    const left = await lookFor(bus, ledger, charged)
     if (ledger.moves !== last) [last, movedAt] = [ledger.moves, performance.now()]
     const quietMs = performance.now() - movedAt
     if (left === 'nothing' || quietMs > STALLED_MS || (left === 'repeats' && quietMs > QUIET_MS)) return
@@ -25,7 +28,8 @@ export async function settled(bus: Bus, ledger: Ledger): Promise<void> {
 }
 
 /** What some group has still to do. `repeats`: every order has its end, but the broker counts something. */
-async function lookFor(bus: Bus, ledger: Ledger): Promise<'nothing' | 'repeats' | 'orders'> {
+async function lookFor(bus: Bus, ledger: Ledger, charged: number): Promise<'nothing' | 'repeats' | 'orders'> {
+  if (ledger.of('charge').handled < charged) return 'orders'
   let left: 'nothing' | 'repeats' = 'nothing'
   for (const group of GROUPS)
     try {
