@@ -154,8 +154,8 @@ export const mutations = [
   {
     promise: 'only what succeeded is remembered',
     of: 'core',
-    find: "if (result.kind === 'done') complete(key, fence, job);",
-    replace: 'if (true) complete(key, fence, job);',
+    find: "if (result.kind === 'done') complete(key, fence, job, head);",
+    replace: 'if (true) complete(key, fence, job, head);',
     only: '9d',
   },
   {
