@@ -2,6 +2,7 @@
 import { describeBroker } from '@polybus/brokers'
 import { channel, type Clock, consumer, createBus, type Delivery, PolybusError, sleep, trust } from '@polybus/core'
 import { type FaultProxy, faultProxy, numbered } from '@polybus/testkit'
+import type { Admin } from 'kafkajs'
 import { connect as connectTcp } from 'node:net'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { KafkaAdapter, KafkaOptions } from '../src/index.ts'
@@ -10,6 +11,11 @@ import { bench, call, clock, committed, create, type Member, send, SESSION_MS, s
 vi.setConfig({ testTimeout: 60_000 })
 
 const acks = (deliveries: readonly Delivery[]) => deliveries.map(({ token }) => ({ token, kind: 'ack' as const }))
+async function makeAnew(tool: Admin, topic: string): Promise<void> {
+  await tool.deleteTopics({ topics: [topic] })
+  await until(async () => !(await tool.listTopics()).includes(topic), 'the topic to be gone')
+  await tool.createTopics({ topics: [{ topic, numPartitions: 1 }], waitForLeaders: true })
+}
 const lanesOf = (...members: readonly Member[]): string[][] =>
   members.map(({ feed }) => [...(feed.state().lanes ?? [])])
 
@@ -80,33 +86,44 @@ await describeBroker(
       expect(commits).toBe(before)
     })
 
-    test.each(['at-least-once', 'transactional'] as const)(
-      'kafka: a topic that is deleted and made anew is read from its beginning, though the former position lies within it (%s)',
-      async (delivery) => {
-        const { connect, admin, namespace } = bench(broker())
-        const adapter = await connect({ commitMs: 60_000 })
-        const orders = spec('orders', { partitions: 1, groups: ['work'] })
-        await create(adapter, orders)
-        await send(adapter, orders, numbered(20))
-        const transactional = delivery === 'transactional'
-        const before = await subscribe(adapter, orders, { transactional })
-        const taken = await before.take(20)
-        const tool = await admin()
-        const topic = `${namespace}.orders`
-        const ended = transactional ? before.ack(...taken) : undefined
-        await tool.deleteTopics({ topics: [topic] })
-        await until(async () => !(await tool.listTopics()).includes(topic), 'the topic to be gone')
-        await tool.createTopics({ topics: [{ topic, numPartitions: 1 }], waitForLeaders: true })
-        await send(adapter, orders, numbered(30))
-        // Its commit arrives late: at a topic of the same name.
-        await (ended ?? before.ack(...taken))
-        await before.feed.close()
-        if (!transactional) expect(await committed(tool, topic, `${topic}.work`)).toEqual([20])
+    test('kafka: a topic that is deleted and made anew is read from its beginning, though the former position lies within it', async () => {
+      const { connect, admin, namespace } = bench(broker())
+      const adapter = await connect({ commitMs: 60_000 })
+      const orders = spec('orders', { partitions: 1, groups: ['work'] })
+      await create(adapter, orders)
+      await send(adapter, orders, numbered(20))
+      const before = await subscribe(adapter, orders)
+      const taken = await before.take(20)
+      const tool = await admin()
+      const topic = `${namespace}.orders`
+      await makeAnew(tool, topic)
+      await send(adapter, orders, numbered(30))
+      // Its commit arrives late: at a topic of the same name.
+      await before.ack(...taken)
+      await before.feed.close()
+      expect(await committed(tool, topic, `${topic}.work`)).toEqual([20])
 
-        const after = await subscribe(adapter, orders, { transactional })
-        expect((await after.take(30)).map(({ message }) => message.id)).toEqual(numbered(30).map(({ id }) => id))
-      },
-    )
+      const after = await subscribe(adapter, orders)
+      expect((await after.take(30)).map(({ message }) => message.id)).toEqual(numbered(30).map(({ id }) => id))
+    })
+
+    test('kafka: positions of transactions say of which topic they are, too', async () => {
+      const { connect, admin, namespace } = bench(broker())
+      const adapter = await connect()
+      const orders = spec('orders', { partitions: 1, groups: ['work'] })
+      await create(adapter, orders)
+      await send(adapter, orders, numbered(1))
+      const member = await subscribe(adapter, orders, { transactional: true })
+      await member.ack(...(await member.take(1)))
+      const tool = await admin()
+      const topic = `${namespace}.orders`
+      const position = async () => {
+        const [found] = await tool.fetchOffsets({ groupId: `${topic}.work`, topics: [topic] })
+        return found?.partitions[0]
+      }
+      await until(async () => (await position())?.offset === '1', 'the commit')
+      expect((await position())?.metadata).toMatch(/^T[\w-]{22}$/)
+    })
 
     test('kafka: who reads a topic that is made anew meanwhile breaks, and begins at its beginning', async () => {
       const { connect, admin, namespace } = bench(broker())
@@ -118,9 +135,7 @@ await describeBroker(
       await before.ack(...(await before.take(20)))
       const tool = await admin()
       const topic = `${namespace}.orders`
-      await tool.deleteTopics({ topics: [topic] })
-      await until(async () => !(await tool.listTopics()).includes(topic), 'the topic to be gone')
-      await tool.createTopics({ topics: [{ topic, numPartitions: 1 }], waitForLeaders: true })
+      await makeAnew(tool, topic)
       await send(adapter, orders, numbered(5))
       await expect(before.take(1, 20_000)).rejects.toMatchObject({ code: 'FEED_BROKEN', retryable: true })
       await before.feed.close()
