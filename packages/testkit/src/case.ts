@@ -39,7 +39,7 @@ export const spec = (name: string, keyed: boolean, groups: readonly string[] = [
   maxBytes: 256 * 1024,
 })
 
-type Need = (facts: Facts) => string | undefined
+export type Need = (facts: Facts) => string | undefined
 
 /** The first reason counts. */
 export const all =

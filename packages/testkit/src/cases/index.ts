@@ -15,6 +15,7 @@ import { cases as idempotency } from './idempotency.ts'
 import { cases as order } from './order.ts'
 import { cases as parkedCrashes } from './parked-crashes.ts'
 import { cases as parked } from './parked.ts'
+import { cases as parkedEdges } from './parked-edges.ts'
 import { cases as processes } from './processes.ts'
 import { cases as publishing } from './publishing.ts'
 import { cases as refusals } from './refusals.ts'
@@ -55,6 +56,7 @@ export const cases: readonly Case[] = [
   processes,
   transactions,
   parked,
+  parkedEdges,
   parkedCrashes,
 ]
   .flat()

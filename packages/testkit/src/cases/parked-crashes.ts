@@ -4,7 +4,7 @@ import { all, browsing, type Case, ordering } from '../case.ts'
 import { type AnswerStore, startChild } from '../child-protocol.ts'
 import type { Env, Item } from '../env.ts'
 import { remoteStore } from '../remote-store.ts'
-import { IN_ORDER, open, type Shop } from './parked.ts'
+import { IN_ORDER, open, type Shop } from './parked-shop.ts'
 import type { TestStore } from './stores.ts'
 
 type Method = 'complete' | keyof Omit<Parking, 'durable' | 'head' | 'list'>
