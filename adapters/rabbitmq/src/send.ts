@@ -65,6 +65,7 @@ export async function put(
   to: Destination,
   routes: readonly Route[],
   native: Native,
+  call: Call,
 ): Promise<PolybusError | undefined> {
   const { link, mayCreate } = session
   if (link.blocked !== undefined) return alarm(link.blocked)
@@ -83,7 +84,11 @@ export async function put(
   const errors = await Promise.all(
     routes.map((route) => publisher.publish(route.exchange, route.routingKey, written, returned(route))),
   )
-  return errors.find((error) => error !== undefined)
+  const error = errors.find((one) => one !== undefined)
+  // Its queue is looked for at the start, and then by nobody: somebody deleted it meanwhile.
+  if (error?.code === 'TOPOLOGY_MISSING' && to.kind !== 'channel' && mayCreate)
+    await session.restore(layout, [to.group], call)
+  return error
 }
 
 export async function sendAll(
@@ -101,7 +106,7 @@ export async function sendAll(
       const routes = routesOf(layout, to, message.key ?? message.id, message.type, groups)
       const native = toNative(message, routes[0]?.lane, priority)
       const bare = to.kind === 'channel' && layout.options.envelope === 'none'
-      const error = await put(session, layout, to, routes, bare ? bareOf(native) : native)
+      const error = await put(session, layout, to, routes, bare ? bareOf(native) : native, call)
       if (error) results[index] = { ok: false, error }
       if (error?.code === 'TOPOLOGY_MISSING' && to.kind === 'channel' && session.mayCreate) unbound.add(layout)
       else if (error) return
@@ -116,7 +121,7 @@ export async function sendAll(
   const work = Promise.all(batch.map(one)).then(async () => {
     // A confirm proves one queue. That no declared group was missed is asked afterwards, once for the whole batch.
     const receipts = new Map<string, Receipt>()
-    for (const layout of unbound) await session.bindAnew(layout, call)
+    for (const layout of unbound) await session.restore(layout, layout.groups, call)
     for (const [layout, lanes] of touched) receipts.set(layout.channel, await session.verify(layout, lanes, call))
     for (let index = 0; index < batch.length; index++) {
       const channel = batch[index]?.to.channel ?? ''

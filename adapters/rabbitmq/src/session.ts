@@ -22,8 +22,8 @@ export interface Session {
   layout(channel: string, call: Call): Promise<Layout>
   /** Forgets it: it was set up anew. */
   forget(channel: string): void
-  /** A plan cannot see bindings: where some are gone only a message that comes back tells. */
-  bindAnew(layout: Layout, call: Call): Promise<void>
+  /** Makes what is gone of these groups. A plan cannot see bindings: where some are gone only a message that comes back tells. */
+  restore(layout: Layout, groups: readonly string[], call: Call): Promise<void>
   /** Where it may: binds a group that is subscribed. */
   rebind(layout: Layout, group: string): Promise<void>
   verify(layout: Layout, lanes: ReadonlySet<number>, call: Call): Promise<Receipt>
@@ -47,6 +47,7 @@ export function createSession(options: SessionOptions): Session {
     string,
     { running: Promise<unknown>; next: Promise<Receipt> | undefined; lanes: Set<number> }
   >()
+  const restoring = new Map<string, Promise<void>>()
   let asking: Promise<Channel> | undefined
 
   const session: Session = {
@@ -67,16 +68,12 @@ export function createSession(options: SessionOptions): Session {
       return found
     },
     forget: (channel) => void layouts.delete(channel),
-    async bindAnew(layout, call) {
-      try {
-        // What was deleted just now must be gone for good first.
-        await sleep(clock, goneMs(link.version), call.signal)
-        await declareChannel(link, layout, call)
-        for (const group of layout.groups) await declareGroup(link, layout, group, call)
-      } catch (error) {
-        // The message is refused as it is; what went wrong here comes again with its next try.
-        if (!PolybusError.is(error)) throw error
-      }
+    async restore(layout, groups, call) {
+      // Many messages come back at once.
+      const place = [layout.channel, ...groups].join('/')
+      const running = restoring.get(place) ?? remake(layout, groups, call).finally(() => restoring.delete(place))
+      restoring.set(place, running)
+      await running
     },
     async rebind(layout, group) {
       if (!mayCreate) return
@@ -105,6 +102,17 @@ export function createSession(options: SessionOptions): Session {
       checks.set(layout.channel, entry)
       return run
     },
+  }
+  const remake = async (layout: Layout, groups: readonly string[], call: Call): Promise<void> => {
+    try {
+      // What was deleted just now must be gone for good first.
+      await sleep(clock, goneMs(link.version), call.signal)
+      await declareChannel(link, layout, call)
+      for (const group of groups) await declareGroup(link, layout, group, call)
+    } catch (error) {
+      // The message is refused as it is; what went wrong here comes again with its next try.
+      if (!PolybusError.is(error)) throw error
+    }
   }
   const read = async (channel: string, call: Call): Promise<Layout> => {
     const spec = specs.get(channel)

@@ -40,7 +40,7 @@ export function createSettle(
           token.message.properties.priority as number | undefined,
         )
       : copyOf(token.message, headers, lane)
-    return put(session, target, to, routes, native)
+    return put(session, target, to, routes, native, call)
   }
   const one = async (settlement: Settlement, call: Call, acked: Set<Lane>): Promise<Result<void>> => {
     const token = settlement.token as Token

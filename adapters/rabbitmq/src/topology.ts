@@ -37,7 +37,7 @@ export async function plan(link: Link, layoutFor: LayoutFor, specs: readonly Cha
     const exchange = await look(link, exchangeOf(first), call)
     const recorded = ours ? await readPartitions(link, first, call) : undefined
     const layout = layoutFor(spec, recorded)
-    const odd = ours && oddities(spec, recorded, exchange !== undefined)
+    const odd = ours && oddities(layout, spec, recorded, exchange !== undefined)
     if (odd) {
       conflicts.push({ kind: 'partitions', name: spec.name, text: odd })
       continue
@@ -82,9 +82,21 @@ const absent = ({ kind, name }: Entity): TopologyChange => ({
   text: `there is no ${kind} '${name}', and it is not ours to create (declare: false)`,
 })
 
-function oddities(spec: ChannelSpec, recorded: number | undefined, exists: boolean): string | undefined {
-  if (!spec.keyed) return recorded === undefined ? undefined : `the channel '${spec.name}' was created with keys`
-  if (recorded === undefined) return exists ? `the channel '${spec.name}' was created without keys` : undefined
+function oddities(
+  layout: Layout,
+  spec: ChannelSpec,
+  recorded: number | undefined,
+  exists: boolean,
+): string | undefined {
+  const marker = markerOf(layout, 0).name
+  if (!spec.keyed)
+    return recorded === undefined
+      ? undefined
+      : `the channel '${spec.name}' was created with keys: give it a key here too, or another name`
+  if (recorded === undefined)
+    return exists
+      ? `the channel '${spec.name}' was created without keys, or its queue '${marker}' was deleted: give it no key here or another name, or, where it had keys, delete its exchange '${layout.exchange}', which is then made again with all its bindings`
+      : undefined
   return spec.partitions === undefined || spec.partitions === recorded
     ? undefined
     : `the channel '${spec.name}' has ${recorded} partitions, not ${spec.partitions}`

@@ -1,6 +1,6 @@
 // Programs that know nothing of Polybus, on both sides: their exchanges and queues are used as they are.
 import { describeBroker } from '@polybus/brokers'
-import { channel, consumer, createBus, PolybusError, trust } from '@polybus/core'
+import { channel, consumer, createBus, fixed, PolybusError, trust } from '@polybus/core'
 import { type ChannelModel, connect } from 'amqplib'
 import { expect, test, vi } from 'vitest'
 import type { RabbitmqChannelOptions } from '../src/index.ts'
@@ -198,6 +198,53 @@ await describeBroker(
       await plain.unbindQueue(`${namespace}.orders.other`, `${namespace}.orders`, '#')
       await bus.publish(orders, { n: 2 }, { timeout: '10s' })
       for (const group of ['work', 'other'] as const) await until(() => seen[group].has(2), `2 for ${group}`)
+      await bus.close()
+    })
+
+    test('rabbitmq: a retry queue or the dead letters that somebody deleted are back for the message that needs them', async () => {
+      const { open, namespace, client } = bench(broker())
+      const bus = await createBus(open(), { namespace, logger: false })
+      const orders = channel('orders', { schema: trust<{ n: number }>(), groups: ['work'] })
+      const attempts: number[] = []
+      await bus.start(
+        consumer(orders, 'work', {
+          retry: { attempts: 2, backoff: fixed('1s'), wait: 'released' },
+          handler(_, { attempt }) {
+            attempts.push(attempt)
+            throw new Error('no')
+          },
+        }),
+      )
+      const plain = await client()
+      await plain.deleteQueue(`${namespace}.orders.work:retry-1s`)
+      await plain.deleteQueue(`${namespace}.orders.work:dead`)
+      await bus.publish(orders, { n: 1 })
+      // The group is unknown until all its queues are there again.
+      const dead = async () => (await bus.stats(orders, 'work').catch(() => undefined))?.deadLetters
+      await until(async () => (await dead()) === 1, 'the dead letter')
+      expect(attempts).toEqual([1, 2])
+      await bus.close()
+    })
+
+    test('rabbitmq: where the record of the partitions was deleted it is said how to have it again, and that way works', async () => {
+      const { open, namespace, client } = bench(broker())
+      const orders = channel('orders', { schema: trust<{ n: number }>(), groups: ['work'], key: ({ n }) => `${n}` })
+      const first = await createBus(open(), { namespace, logger: false })
+      await first.publish(orders, { n: 1 })
+      await first.close()
+      const plain = await client()
+      await plain.deleteQueue(`${namespace}.orders:layout`)
+      const bus = await createBus(open(), { namespace, logger: false })
+      const seen = new Set<number>()
+      const start = () => bus.start(consumer(orders, 'work', ({ n }) => void seen.add(n)))
+      await expect(start()).rejects.toMatchObject({
+        code: 'TOPOLOGY_CONFLICT',
+        message: expect.stringContaining(`'${namespace}.orders:layout' was deleted`),
+      })
+      await plain.deleteExchange(`${namespace}.orders`)
+      await start()
+      for (let n = 2; n <= 20; n++) await bus.publish(orders, { n })
+      await until(() => seen.size === 20, 'all 20')
       await bus.close()
     })
 

@@ -116,7 +116,11 @@ async function look(
     const key = ask.keys[0] ?? ''
     if (!reply.ok) {
       if (reply.error.code === 'TOPOLOGY_CONFLICT')
-        conflicts.push({ kind: 'type', name: key, text: `the key '${key}' has another type than Polybus needs` })
+        conflicts.push({
+          kind: 'type',
+          name: key,
+          text: `the key '${key}' has another type than Polybus needs: look with TYPE, and rename or delete it`,
+        })
       else if (reply.error.code === 'TOPOLOGY_MISSING') missing.add(of)
       else throw reply.error
       continue
