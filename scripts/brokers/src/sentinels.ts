@@ -44,7 +44,7 @@ export interface Sentinels {
 }
 
 /**
- * Starts them from nothing. A master that is silent for a second is replaced.
+ * Starts them from nothing. A master that is silent for two seconds is replaced.
  *
  * @throws {BrokerUnavailable} where Redis cannot be had natively, saying how to get it.
  * @example
@@ -146,14 +146,17 @@ async function says(port: number, probe: Probe, what: string): Promise<void> {
     throw new Error(`Redis with sentinels: not within ${LIMIT_MS / 1000} s: ${what}.`)
 }
 
-/** Sentinels write what they learn into it. */
+/**
+ * Sentinels write what they learn into it. They connect to a master that they have just learned of within a second
+ * (`SENTINEL_PING_PERIOD`): if that were all the time it has to answer, it would be down before it is asked.
+ */
 const sentinelFile = (port: number, folder: string, master: number): string =>
   [
     `port ${port}`,
     'bind 127.0.0.1',
     `dir ${folder}`,
     `sentinel monitor ${NAME} 127.0.0.1 ${master} 2`,
-    `sentinel down-after-milliseconds ${NAME} 1000`,
+    `sentinel down-after-milliseconds ${NAME} 2000`,
     `sentinel failover-timeout ${NAME} 5000`,
     '',
   ].join('\n')
