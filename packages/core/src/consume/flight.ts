@@ -46,8 +46,8 @@ export interface Flight extends Due {
   readonly bytes: number
   state: FlightState
   keyQueue: KeyQueue | undefined
-  /** The broker has handed it out so often that it may be what kills the process: it runs alone. */
-  suspect: boolean
+  /** Its place among those that the broker has handed out so often that one may be what kills the process: they run alone. */
+  suspect: number | undefined
   /** The next one of its key. */
   nextOfKey: Flight | undefined
   /** Its places in the list of what its feed has delivered. */
@@ -102,7 +102,7 @@ export function createFlight(
     bytes,
     state: 'queued',
     keyQueue: undefined,
-    suspect: false,
+    suspect: undefined,
     nextOfKey: undefined,
     held: false,
     heldPrevious: undefined,

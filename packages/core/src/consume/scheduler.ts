@@ -44,21 +44,19 @@ export function createScheduler(
   let alone = false
 
   const enqueue = (flight: Flight): void => {
-    if (flight.suspect) suspects.push(flight)
+    if (flight.suspect !== undefined) suspects.push(flight)
     else ready.push(flight)
   }
-  /**
-   * If one of the suspects kills the process, all of them are handed out again, and counted once more. In any order but a fixed
-   * one each time some get done before it, so that it is alone in the end. The last one takes the place of the one that is taken.
-   */
+  /** The last one takes the place of the one that is taken. */
   const next = (): Flight | undefined => {
     if (suspects.length === 0 && !alone) return ready.shift()
     if (running > 0 || !calm()) return undefined
-    const index = Math.floor(Math.random() * suspects.length)
+    let first = 0
+    for (const [index, { suspect = 0 }] of suspects.entries())
+      if (suspect < (suspects[first]?.suspect ?? 0)) first = index
+    const flight = suspects[first]
     const last = suspects.pop()
-    const flight = suspects[index]
-    if (!flight || !last) return last
-    suspects[index] = last
+    if (last && first < suspects.length) suspects[first] = last
     return flight
   }
   const pump = (): void => {
@@ -74,7 +72,7 @@ export function createScheduler(
           continue
         }
         running++
-        alone = flight.suspect
+        alone = flight.suspect !== undefined
         start(flight)
       }
     } finally {

@@ -13,6 +13,7 @@ import type { Flights } from './flights.ts'
 import { createOutcomes } from './outcomes.ts'
 import type { Parked, Place } from './parked.ts'
 import { failedOnce, type Progress, readProgress } from './progress.ts'
+import { suspectPlace } from './suspects.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Unrun } from './unrun.ts'
 
@@ -141,9 +142,9 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     else if (progress.delayMs > 0) outcomes.delayFurther(flight)
     else scheduler.add(flight)
   }
-  /** The others that came back with it must be here when one of them is chosen: in a fixed order the same one would always be first. */
+  /** The others that came back with it must be here when the first of them is chosen. */
   const suspect = (flight: Flight): void => {
-    flight.suspect = true
+    flight.suspect = suspectPlace(flight.delivery)
     gathering ??= clock.timer(GATHER_MS, () => {
       gathering = undefined
       scheduler.wake()
