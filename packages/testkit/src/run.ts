@@ -1,6 +1,6 @@
 // Runs cases and judges them. Knows nothing of terminals and test frameworks.
 import { randomUUID } from 'node:crypto'
-import { type Adapter, type Clock, PolybusError, sleep, systemClock } from '@polybus/core'
+import { type Adapter, type AnyChannel, type Clock, consumer, PolybusError, sleep, systemClock } from '@polybus/core'
 import { type Case, LeftOut, spec } from './case.ts'
 import { cases as allCases } from './cases/index.ts'
 import { type CaseEnv, createEnv, idOf, type Mode } from './env.ts'
@@ -228,7 +228,7 @@ async function allSettled(env: CaseEnv): Promise<void> {
     const known = env.channels.get(channel)
     if (!known) continue
     let last = ''
-    await env.waitFor(
+    const settled = env.waitFor(
       async () => {
         const read = await stats.read(known['~definition'].spec, group, env.call).catch(unlessAbsent)
         if (!read) return true
@@ -238,8 +238,27 @@ async function allSettled(env: CaseEnv): Promise<void> {
       () => `nothing to be left unsettled of ${channel}/${group}; its stats: ${last}`,
       env.timing.leaseMs + env.timing.patienceMs,
     )
+    await settled.catch(async (error: Error) => {
+      throw new Error(`${error.message}; left: ${await leftOvers(env, known, group)}`)
+    })
   }
 }
+
+/** What a consumer gets that comes afterwards. */
+async function leftOvers(env: CaseEnv, channel: AnyChannel, group: string): Promise<string> {
+  const found: string[] = []
+  const bus = await env.bus()
+  await bus.start(
+    consumer(channel, group, {
+      handler: (_, { message: { id, key, headers }, attempt }) =>
+        void found.push(JSON.stringify({ id, key, attempt, headers })),
+    }),
+  )
+  await sleep(env.clock, LEFT_OVERS_MS, env.signal)
+  return found.join() || 'nothing that a consumer gets'
+}
+
+const LEFT_OVERS_MS = 5000
 
 /** A group that the case deleted, or that never came to be. */
 function unlessAbsent(error: unknown): undefined {
