@@ -108,6 +108,8 @@ export interface CaseEnv extends Env {
   close(): Promise<void>
   closeBuses(): Promise<void>
   readonly channels: ReadonlyMap<string, Channel<unknown, unknown, string>>
+  /** Ids of what may have been sent although the adapter could not say so: it is sent again, and there may be two. */
+  readonly uncertain: ReadonlySet<string>
 }
 
 export interface EnvOptions {
@@ -141,6 +143,7 @@ export function createEnv({
   const buses: Bus[] = []
   const events: BusEvent[] = []
   const logged: string[] = []
+  const uncertain = new Set<string>()
   let names = 0
   let count = 0
 
@@ -161,6 +164,7 @@ export function createEnv({
         ledger.deadLettered(source.channel.name, source.group, idOf(delivery.message) ?? delivery.position)
     },
     sent(outgoing, result) {
+      if (!result || (!result.ok && result.error.sent !== 'no')) uncertain.add(outgoing.message.id ?? '')
       if (result?.ok && outgoing.to.kind === 'dead-letter')
         ledger.deadLettered(outgoing.to.channel, outgoing.to.group, outgoing.message.id ?? '')
     },
@@ -193,6 +197,7 @@ export function createEnv({
     foreign,
     events,
     logged,
+    uncertain,
     channels,
     size: (quick, full, medium = Math.round(Math.sqrt(quick * full))) => ({ quick, medium, full })[mode],
     name,

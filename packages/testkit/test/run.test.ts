@@ -1,5 +1,9 @@
+import { PolybusError } from '@polybus/core'
 import { expect, test } from 'vitest'
-import { type Faults, loadHarness, memoryHarness, runCases } from '../src/index.ts'
+import type { Case } from '../src/case.ts'
+import { type Faults, type Harness, loadHarness, memoryHarness, runCases } from '../src/index.ts'
+import { runCase } from '../src/run.ts'
+import { derive } from '../src/tap.ts'
 
 const lonely = new URL('./lonely-harness.ts', import.meta.url)
 
@@ -78,3 +82,45 @@ test('a harness is asked to prepare each namespace before it opens an adapter, a
   expect(calls.map((text) => text.split(' ')[0])).toEqual(['prepare', 'open', 'cleanup'])
   expect(new Set(calls.map((text) => text.split(' ')[1])).size).toBe(1)
 })
+
+test('what a case leaves behind is found out and named, unless it may be the second copy of an uncertain send', async () => {
+  const harness = await loadHarness(memoryHarness)
+  let unanswered = 0
+  const open: Harness['open'] = (...options) => {
+    const adapter = harness.open(...options)
+    return derive(adapter, {
+      async send(batch, call) {
+        const results = await adapter.send(batch, call)
+        const error = new PolybusError('CONNECTION_FAILED', 'The answer was lost.', { sent: 'unknown' })
+        return unanswered-- > 0 ? results.map(() => ({ ok: false, error })) : results
+      },
+    })
+  }
+  const untidy: Case = {
+    id: '1z',
+    title: 'leaves a copy of what was handled',
+    tier: 'plain',
+    async run(env) {
+      const flow = env.channel()
+      const bus = await env.bus()
+      await bus.start(env.consumer(flow, 'work'))
+      const item = env.item()
+      await env.publish(bus, flow, item)
+      await env.handled(flow, 'work')
+      await bus.close()
+      const adapter = await env.connect(env.open())
+      const message = { id: item.id, type: flow.name, body: Buffer.from(JSON.stringify(item)), headers: [] }
+      await adapter.send(
+        [{ handover: 0, message: message as never, to: { kind: 'channel', channel: flow.name } }],
+        env.call,
+      )
+    },
+  }
+  const run = () => runCase({ ...harness, open, timing: { leaseMs: 100, patienceMs: 200 } }, untidy)
+  expect(await run()).toMatchObject({
+    outcome: 'failed',
+    reason: expect.stringMatching(/nothing to be left unsettled of .*"backlog":1.*a consumer gets: \[\{"id":"m-1-/),
+  })
+  unanswered = 1
+  expect(await run()).toMatchObject({ outcome: 'passed' })
+}, 30_000)
