@@ -1,5 +1,5 @@
 // What all commands about dead letters do first: connect, and find the channel, the group and what is selected.
-import type { Bus, DeadLetter, DeadLetters, Selection } from '@polybus/core'
+import type { Bus, DeadLetter, DeadLetters, IdempotencyStore, Selection } from '@polybus/core'
 import { withBus } from './bus.ts'
 import { findChannel, type Found, type Manner, mustBeThere, storeOf } from './channels.ts'
 import { type Given, type Io, UsageError } from './command.ts'
@@ -10,6 +10,8 @@ export interface Letters extends Found {
   readonly name: string
   readonly group: string
   readonly letters: DeadLetters<unknown, unknown>
+  /** Where messages are parked behind dead letters, if that is known here. */
+  readonly store: IdempotencyStore<unknown> | undefined
   /** Again, as a channel known by its name alone would write it. */
   as(manner: Manner): Promise<DeadLetters<unknown, unknown>>
 }
@@ -27,6 +29,7 @@ export function withLetters(given: Given, io: Io, use: (found: Letters) => Promi
       bus,
       name,
       group,
+      store,
       letters: bus.deadLetters(channel, group, { store }),
       as: async (manner) => {
         const again = await findChannel(bus, given, io, name, [group], manner)

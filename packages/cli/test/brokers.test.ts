@@ -1,9 +1,11 @@
 // The command on each real broker, as a user would run it.
 import { describeBroker, kafkaUsers, type RunningBroker } from '@polybus/brokers'
-import { consumer } from 'polybus'
+import { sqliteClaimStore } from '@polybus/idempotency'
+import { channel, connect, consumer, trust } from 'polybus'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import {
@@ -225,6 +227,76 @@ function suite(name: string, broker: () => RunningBroker): void {
     await until(async () => (await ids(shop.bus)).length === MANY)
   })
 
+  test(`${name}: keys that wait behind a dead letter are listed, and go on without it`, async () => {
+    const directory = emptyFolder()
+    const database = new DatabaseSync(join(directory, 'store.db'))
+    const module = join(directory, 'jobs.mjs')
+    writeFileSync(
+      module,
+      `import { DatabaseSync } from 'node:sqlite'
+       import { channel, consumer, trust } from '${CORE}'
+       import { sqliteClaimStore } from '${STORES}'
+       export const jobs = channel('jobs', { schema: trust(), key: (job) => job.key, groups: ['work'] })
+       const idempotency = sqliteClaimStore(new DatabaseSync(${JSON.stringify(join(directory, 'store.db'))}))
+       export const work = consumer(jobs, 'work', { deadLetter: 'in-order', retry: false, idempotency, handler() {} })`,
+    )
+    const parked = (verb: string, ...more: readonly string[]) =>
+      cli(['parked', verb, 'jobs', 'work', ...more, '--channels', module, ...shop.at], { limitMs: 60_000 })
+    const jobs = channel('jobs', { schema: trust<{ key: string }>(), key: (job) => job.key, groups: ['work'] })
+    let failing = 'j-1'
+    const handled: string[] = []
+    const kinds: string[] = []
+    const bus = await connect({
+      broker: broker().url,
+      namespace: shop.namespace,
+      logger: false,
+      observe: ({ kind }) => void kinds.push(kind),
+    })
+    await bus.subscribe(jobs, 'work', {
+      deadLetter: 'in-order',
+      retry: false,
+      idempotency: sqliteClaimStore(database),
+      handler(_, { message: { id } }) {
+        if (id === failing) throw new Error('not yet')
+        handled.push(id)
+      },
+    })
+    const publish = async (...names: readonly string[]): Promise<void> => {
+      for (const id of names) await bus.publish(jobs, { key: 'ann' }, { id })
+    }
+    const waiting = (count: number): Promise<void> =>
+      until(() => kinds.filter((kind) => kind === 'parked').length === count)
+
+    await publish('j-1', 'j-2', 'j-3')
+    await waiting(2)
+    const table = await parked('ls')
+    expect([table.code, table.err, lines(table.out).map((line) => line.split(/ +/).join(' '))]).toEqual([
+      0,
+      '',
+      ['KEY WAITING BEHIND WHICH IS', 'ann 2 j-1 dead'],
+    ])
+    expect(parsed((await parked('ls', '--json')).out)).toEqual([{ key: 'ann', head: 'j-1', state: 'dead', waiting: 2 }])
+    expect(await cli(['parked', 'ls', 'jobs', 'work', ...shop.at])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("--channels has to name a module that exports the group's consumer"),
+    })
+    expect(await parked('replay', 'bob', '--yes')).toMatchObject({ code: 1, err: expect.stringContaining("'bob'") })
+    expect(await parked('replay', 'ann')).toMatchObject({ code: 2, err: expect.stringContaining('give --yes') })
+
+    failing = 'j-4'
+    expect(await parked('replay', 'ann', '--yes')).toMatchObject({ code: 0, err: expect.stringContaining('j-1') })
+    await until(() => handled.length === 3)
+    await until(async () => (await parked('ls')).err === 'None.\n')
+
+    await publish('j-4', 'j-5')
+    await waiting(3)
+    expect(await parked('discard', 'ann', '--yes')).toMatchObject({ code: 0, err: expect.stringContaining('j-4') })
+    await until(() => handled.length === 4)
+    expect(handled).toEqual(['j-1', 'j-2', 'j-3', 'j-5'])
+    await bus.close()
+    database.close()
+  })
+
   test(`${name}: topology is planned, applied and examined; messages are published, counted and tailed`, async () => {
     const directory = emptyFolder()
     const module = join(directory, 'channels.mjs')
@@ -331,6 +403,7 @@ function suite(name: string, broker: () => RunningBroker): void {
 
 /** As a module of an application imports it: the child process knows built files alone. */
 const CORE = pathToFileURL(join(import.meta.dirname, '../../core/dist/index.js')).href
+const STORES = pathToFileURL(join(import.meta.dirname, '../../idempotency/dist/index.js')).href
 /** More than a pipe holds, so that a look stays open for as long as nobody reads it. */
 const MANY = 60
 const putMany = (shop: App): Promise<void> => put(shop.bus, MANY, { error: 'x'.repeat(10_000) })

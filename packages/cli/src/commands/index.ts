@@ -9,6 +9,7 @@ import { dlqReplay } from './dlq-replay.ts'
 import { dlqShow } from './dlq-show.ts'
 import { doctor } from './doctor.ts'
 import { lag } from './lag.ts'
+import { parkedDiscard, parkedLs, parkedReplay } from './parked.ts'
 import { publish } from './publish.ts'
 import { tail } from './tail.ts'
 import { topologyApply, topologyPlan } from './topology.ts'
@@ -21,6 +22,9 @@ export const COMMANDS: readonly Command[] = [
   dlqDiscard,
   dlqExport,
   dlqImport,
+  parkedLs,
+  parkedReplay,
+  parkedDiscard,
   doctor,
   topologyPlan,
   topologyApply,
