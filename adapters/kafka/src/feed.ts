@@ -1,4 +1,4 @@
-import { type Call, type Delivery, type Feed, PolybusError, type Source } from '@polybus/core'
+import { type Call, createBell, type Delivery, type Feed, PolybusError, type Source } from '@polybus/core'
 import type { Member, Position, TopicPartition } from './client.ts'
 import { aborted, feedBroken, kafkaError } from './errors.ts'
 import { regulate, type Token, waitOf } from './lane.ts'
@@ -58,9 +58,9 @@ export async function createFeed(
   let handed = 0
   let bytes = 0
   let turn = 0
-  let wakeUp: (() => void) | undefined
+  const bell = createBell(clock)
 
-  const wake = (): void => wakeUp?.()
+  const wake = bell.ring
   const breakUp = (error: unknown): void => {
     broken ??= kafkaError(error)
     wake()
@@ -152,17 +152,7 @@ export async function createFeed(
         await prove(signal)
         return NONE
       }
-      await new Promise<void>((resolve) => {
-        const end = (): void => {
-          wakeUp = undefined
-          timer.cancel()
-          signal.removeEventListener('abort', end)
-          resolve()
-        }
-        const timer = clock.timer(Math.min(left, waitMs), end)
-        signal.addEventListener('abort', end)
-        wakeUp = end
-      })
+      await bell.heard(Math.min(left, waitMs), signal)
       // What came with it in one piece is handed over in one piece.
       await clock.turn()
     }

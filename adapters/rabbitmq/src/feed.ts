@@ -1,4 +1,12 @@
-import type { Call, Delivery, Feed, PolybusError, Source, Timer } from '@polybus/core'
+import {
+  type Call,
+  createBell,
+  type Delivery,
+  type Feed,
+  type PolybusError,
+  type Source,
+  type Timer,
+} from '@polybus/core'
 import { aborted, feedBroken, rabbitError } from './errors.ts'
 import { goneMs, IDLE_MS, type Lane, openLane, type Token } from './lane.ts'
 import type { Layout } from './layout.ts'
@@ -30,14 +38,14 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
   let handed = 0
   let bytes = 0
   let turn = 0
-  let wakeUp: (() => void) | undefined
+  const bell = createBell(clock)
 
   // prefetch counts messages alone: so many that their largest would fit.
   const fitting = Math.max(1, Math.floor(source.maxBytes / source.channel.maxBytes))
   const whole = Math.min(maxInFlight, fitting, 65_535)
   const prefetch = keyed ? Math.min(whole, 2 * Math.ceil(whole / partitions)) : whole
 
-  const wake = (): void => wakeUp?.()
+  const wake = bell.ring
   const drop = (token: Token): void => {
     if (!token.live) return
     token.live = false
@@ -203,17 +211,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
         renewIdle()
         return NONE
       }
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          wakeUp = undefined
-          timer.cancel()
-          signal.removeEventListener('abort', done)
-          resolve()
-        }
-        const timer = clock.timer(left, done)
-        signal.addEventListener('abort', done)
-        wakeUp = done
-      })
+      await bell.heard(left, signal)
       // What came with it in one piece is handed over in one piece.
       await clock.turn()
     }

@@ -1,5 +1,13 @@
 import type { Message } from '@aws-sdk/client-sqs'
-import { type Call, type Delivery, type Feed, type PolybusError, type Result, type Source } from '@polybus/core'
+import {
+  type Call,
+  createBell,
+  type Delivery,
+  type Feed,
+  type PolybusError,
+  type Result,
+  type Source,
+} from '@polybus/core'
 import { MAX_HOLD_MS } from './capabilities.ts'
 import { aborted, feedBroken, leaseLost } from './errors.ts'
 import { createHeld, type Token } from './held.ts'
@@ -41,9 +49,9 @@ export async function createFeed(options: FeedOptions): Promise<Feed> {
   /** Of the largest message lately: how many go into the room that is left. */
   let largest = 0
   /** Ends the wait of the receive that is under way. */
-  let wake: (() => void) | undefined
+  const bell = createBell(clock)
+  const nudge = bell.ring
 
-  const nudge = (): void => wake?.()
   /** Its lease is over. The later ones of its lane go with it: whoever gets this one again comes before them. */
   const lose = (token: Token, toldUs = false): void => {
     const [, ...later] = held.suffix(token)
@@ -116,19 +124,6 @@ export async function createFeed(options: FeedOptions): Promise<Feed> {
     arrived = live.slice(max)
     return live.slice(0, max).map(({ token, delivery }) => ({ ...delivery, leaseMs: token.endsAt - now }))
   }
-  /** Until something changes. */
-  const changed = (signal: AbortSignal, ms: number): Promise<void> =>
-    new Promise((resolve) => {
-      const done = (): void => {
-        wake = undefined
-        timer.cancel()
-        signal.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = clock.timer(ms, done)
-      wake = done
-      signal.addEventListener('abort', done)
-    })
 
   const receive = async (max: number, { signal }: Call): Promise<readonly Delivery[]> => {
     const until = clock.now() + WAIT_MS
@@ -146,7 +141,7 @@ export async function createFeed(options: FeedOptions): Promise<Feed> {
       else if (polls.underWay === 0 && clock.now() >= until) return NONE
       // A poll ends by itself, or by its deadline.
       const pollMs = settings.requestTimeoutMs + settings.waitMs + WAIT_MS
-      await changed(signal, polls.underWay > 0 ? pollMs : room > 0 ? AGAIN_MS : Math.max(1, until - clock.now()))
+      await bell.heard(polls.underWay > 0 ? pollMs : room > 0 ? AGAIN_MS : Math.max(1, until - clock.now()), signal)
     }
   }
   const gone = (error: PolybusError): PolybusError =>

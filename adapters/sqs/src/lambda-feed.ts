@@ -1,7 +1,16 @@
 // A feed that does not ask SQS: Lambda has, and hands over what it got. What is finished here Lambda deletes itself, what is
 // given back it is told of. Copies (retries, dead letters) go to their queues as from any other feed.
 import type { Message } from '@aws-sdk/client-sqs'
-import type { Call, Clock, Delivery, Feed, Result, Settlement, Source } from '@polybus/core'
+import {
+  type Call,
+  type Clock,
+  createBell,
+  type Delivery,
+  type Feed,
+  type Result,
+  type Settlement,
+  type Source,
+} from '@polybus/core'
 import { feedBroken, leaseLost, unsupported } from './errors.ts'
 import type { FeedOptions } from './feed.ts'
 import { createHeld, type Token } from './held.ts'
@@ -53,7 +62,7 @@ export function createDesk(clock: Clock): Desk {
   const owners = new Map<Token, (ending: Ending) => void>()
   let waiting: { readonly entry: Entry; readonly end: (ending: Ending) => void }[] = []
   let source: Source | undefined
-  let wake: (() => void) | undefined
+  const bell = createBell(clock)
   let count = 0
 
   const endOf = (token: Token, ending: Ending): void => {
@@ -77,7 +86,7 @@ export function createDesk(clock: Clock): Desk {
     }
     waiting.push(...entries.map((entry) => ({ entry, end: (ending: Ending) => end(entry, ending) })))
     if (missing === 0) finished?.()
-    wake?.()
+    bell.ring()
     const open = (): Entry[] => entries.filter(({ ending }) => ending === undefined)
     const unhanded = (): void => {
       const mine = new Set(entries)
@@ -188,30 +197,20 @@ export function createDesk(clock: Clock): Desk {
         if (closed) throw feedBroken('The feed is closed.')
         const found = take(max)
         if (found.length > 0 || signal.aborted || draining) return found
-        await new Promise<void>((resolve) => {
-          const done = (): void => {
-            wake = undefined
-            timer.cancel()
-            signal.removeEventListener('abort', done)
-            resolve()
-          }
-          const timer = clock.timer(WAIT_MS, done)
-          wake = done
-          signal.addEventListener('abort', done)
-        })
+        await bell.heard(WAIT_MS, signal)
         return signal.aborted || draining || closed ? NONE : take(max)
       },
       settle,
       state: () => ({ connected: !closed, lanes: null, buffered: waiting.length }),
       drain() {
         draining = true
-        wake?.()
+        bell.ring()
         return Promise.resolve()
       },
       close() {
         closed = true
         if (source === given) source = undefined
-        wake?.()
+        bell.ring()
         for (const token of held.all()) endOf(token, 'failed')
         held.stop()
         return Promise.resolve()

@@ -16,6 +16,7 @@ export {
   types,
 } from './channel.ts'
 export { type BusInternals, createBus } from './bus.ts'
+export { type Bell, createBell } from './bell.ts'
 export { type Clock, createClock, sleep, systemClock, type Timer, type TimeSource } from './clock.ts'
 export { bytes, type Codec, json, text } from './codec.ts'
 export { consumer } from './consume/consumer.ts'
