@@ -8,12 +8,13 @@ import { startAtMostOnce } from './at-most-once.ts'
 import type { ConsumerDefinition } from './consumer.ts'
 import { type AttemptResult, decide, type DecidePolicy, type Outcome } from './decide.ts'
 import { createFeedLoop, type Link } from './feed-loop.ts'
-import { abortFlight, type Flight, onEnded } from './flight.ts'
+import type { Flight } from './flight.ts'
 import type { Flights } from './flights.ts'
+import { createLeaving } from './leaving.ts'
 import { createOutcomes } from './outcomes.ts'
 import type { Parked, Place } from './parked.ts'
 import { failedOnce, type Progress, readProgress } from './progress.ts'
-import { suspectPlace } from './suspects.ts'
+import { createSuspects } from './suspects.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Unrun } from './unrun.ts'
 
@@ -56,10 +57,7 @@ export interface RunningSubscription {
 
 /** Of what a message costs beside its body. */
 const MESSAGE_OVERHEAD_BYTES = 256
-const SETTLE_AFTER_GRACE_MS = 1000
 const BUG_MS = 1000
-/** Some brokers hand out one by one what came back at once. */
-const GATHER_MS = 250
 /** A few places at a time, so that the next receive is worth its round trip. */
 const REFILL_BELOW = 0.75
 
@@ -75,10 +73,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
   const acknowledged = new Set<Flight>()
   let paused = false
   let roomWaiter: (() => void) | undefined
-  let idleWaiter: (() => void) | undefined
   let gateTimer: Timer | undefined
-  /** Suspects come in. */
-  let gathering: Timer | undefined
   let troubles = 0
   let storeError: PolybusError | undefined
   let stopped: Promise<void> | undefined
@@ -93,7 +88,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
   const places = (): number => {
     if (paused || gateTimer !== undefined || (loop.flights?.bytes ?? 0) >= maxBytes) return 0
     // What is taken now would be counted once more if one of them kills the process.
-    if (scheduler.suspects > 0 && gathering === undefined) return 0
+    if (scheduler.suspects > 0 && !suspects.gathering) return 0
     return Math.min(maxInFlight - inFlight(), ahead === Infinity ? Infinity : ahead - notWaiting())
   }
   const notWaiting = (): number => {
@@ -105,7 +100,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
   const ended = (): void => {
     if (scheduler.suspects > 0) scheduler.wake()
     if (roomWaiter && inFlight() <= maxInFlight * REFILL_BELOW && hasRoom()) roomWaiter()
-    if (idleWaiter && scheduler.running === 0 && inFlight() === 0) idleWaiter()
+    leaving.ended()
   }
   const room = (): Promise<void> => {
     if (isStopping() || hasRoom()) return Promise.resolve()
@@ -137,24 +132,10 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     const flight = flights.accept(delivery, keyOf(delivery), bytes, progress, atMs)
     flight.ended = ended
     if (flight.state !== 'queued') return
-    if (options.unrun.exceeds(delivery, options.suspectAfter)) suspect(flight)
+    suspects.examine(flight)
     if (isStopping()) outcomes.giveBack(flight)
     else if (progress.delayMs > 0) outcomes.delayFurther(flight)
     else scheduler.add(flight)
-  }
-  /** The others that came back with it must be here when the first of them is chosen. */
-  const suspect = (flight: Flight): void => {
-    flight.suspect = suspectPlace(flight.delivery)
-    gathering ??= clock.timer(GATHER_MS, () => {
-      gathering = undefined
-      scheduler.wake()
-    })
-  }
-  /** One that is not yet settled would be handed out again with the next one. */
-  const calm = (): boolean => {
-    if (gathering !== undefined) return false
-    for (const { state } of loop.flights?.all() ?? []) if (state === 'settling') return false
-    return true
   }
   /** At most once on a log: a position is durable only when all before it are, so a lane's messages go one by one. */
   const keyOf = ({ message, lane }: Delivery): string | undefined =>
@@ -223,76 +204,34 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
       'a bug in Polybus: an outcome could not be carried out',
     )
 
-  // ---- giving back
-  const revoke = (revoked: readonly Flight[]): Promise<void> =>
-    new Promise((resolve) => {
-      let held = revoked.length
-      if (held === 0) return resolve()
-      const unstarted = revoked.filter(isUnstarted)
-      for (const flight of revoked) {
-        flight.revoked = true
-        onEnded(flight, () => {
-          if (--held === 0) resolve()
-        })
-      }
-      for (const flight of unstarted) outcomes.giveBack(flight)
-      // Only now: a key that gets free would start its next one, although that is to go back too.
-      for (const flight of unstarted) scheduler.leaveKey(flight)
-      for (const flight of revoked) withdraw(flight)
-    })
-  /** It is with the handler, but in a batch that has not begun. */
-  const withdraw = (flight: Flight): void => {
-    if (!flight.withdraw || flight.state !== 'running') return
-    outcomes.giveBack(flight)
-    flight.withdraw()
-  }
-
   const stop = async (graceMs: number): Promise<void> => {
     stopping.abort(new PolybusError('CLOSED', 'The consumer is stopping.'))
     gateTimer?.cancel()
-    gathering?.cancel()
+    suspects.stop()
     scheduler.gate(false)
     roomWaiter?.()
     void loop.drain()
-    for (const flight of loop.flights?.all() ?? []) {
-      if (isUnstarted(flight)) outcomes.giveBack(flight)
-      else if (flight.state === 'waiting') flight.wake?.()
-      else withdraw(flight)
-    }
-    await idle(graceMs)
-    const over = new PolybusError('CLOSED', 'The grace time of the stop is over.')
-    for (const flight of loop.flights?.all() ?? []) {
-      if (flight.state === 'waiting') flight.wake?.()
-      if (flight.state !== 'running') continue
-      abortFlight(flight, over)
-      outcomes.giveBack(flight)
-    }
-    await idle(SETTLE_AFTER_GRACE_MS, true)
-    for (const flight of acknowledged) {
-      abortFlight(flight, over)
-      flight.withdraw?.()
-    }
+    await leaving.stop(graceMs)
     await loop.close()
   }
-  /** Until nothing runs and nothing is unsettled, or the time is over. `settled`: handlers that never end don't count. */
-  const idle = (limitMs: number, settled = false): Promise<void> =>
-    new Promise((resolve) => {
-      const done = (): boolean => (settled || scheduler.running === 0) && inFlight() === 0
-      if (done()) return resolve()
-      const finish = (): void => {
-        idleWaiter = undefined
-        timer.cancel()
-        resolve()
-      }
-      const timer = clock.timer(limitMs, finish)
-      idleWaiter = () => {
-        if (done()) finish()
-      }
-      if (settled) for (const flight of loop.flights?.all() ?? []) onEnded(flight, () => idleWaiter?.())
-    })
 
-  const scheduler = createScheduler(options.concurrency, start, { calm })
+  const suspects = createSuspects({
+    clock,
+    unrun: options.unrun,
+    after: options.suspectAfter,
+    flights: () => loop.flights?.all() ?? [],
+    wake: () => scheduler.wake(),
+  })
+  const scheduler = createScheduler(options.concurrency, start, { calm: suspects.calm })
   const outcomes = createOutcomes({ channel, group, capabilities, policy, scheduler, isStopping, event, shut })
+  const leaving = createLeaving({
+    clock,
+    scheduler,
+    outcomes,
+    flights: () => loop.flights?.all() ?? [],
+    inFlight,
+    acknowledged,
+  })
   const loop = createFeedLoop({
     adapter,
     clock,
@@ -319,7 +258,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
       // A running one leaves its key when its handler ends.
       if (before !== 'running') scheduler.leaveKey(flight)
     },
-    onRevoke: revoke,
+    onRevoke: leaving.revoke,
   })
 
   return {
@@ -349,7 +288,3 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     },
   }
 }
-
-/** No handler has it, and nothing is decided about it. */
-const isUnstarted = ({ state, settlement }: Flight): boolean =>
-  state === 'queued' || (state === 'waiting' && settlement === undefined)
