@@ -22,6 +22,7 @@ import { openClient } from './kafkajs/index.ts'
 import type { Layout } from './layout.ts'
 import { size } from './mapping.ts'
 import { checkOptions, type KafkaOptions } from './options.ts'
+import { checkReadable } from './readable.ts'
 import { rewind } from './rewind.ts'
 import { sendAll } from './send.ts'
 import { createSession, type Session } from './session.ts'
@@ -90,7 +91,11 @@ export function kafka(options: string | KafkaOptions): KafkaAdapter {
     if (to.mayCreate) await ensureGroup(to, spec, group, call)
     let known = orphans.get(layout.group(group))
     if (!known) orphans.set(layout.group(group), (known = []))
-    const feed = await createFeed(to, layout, source, known, call).catch((error: unknown) => {
+    const join = async (): Promise<KafkaFeed> => {
+      await checkReadable(to, layout.topic, call)
+      return createFeed(to, layout, source, known, call)
+    }
+    const feed = await join().catch((error: unknown) => {
       throw PolybusError.is(error, 'TOPOLOGY_MISSING') ? missingHere(error, to.mayCreate) : error
     })
     feeds.add(feed)
@@ -110,6 +115,8 @@ export function kafka(options: string | KafkaOptions): KafkaAdapter {
     seam: 1,
     ...(given && { clock: given }),
     limits: { messages: 1000, bytes: 8 * 2 ** 20, concurrency: 4 },
+    // Who was killed is waited for until its session ends, and who is busy until it has handed over.
+    joinMs: settings.sessionTimeoutMs + settings.handoverMs,
     capabilities(spec) {
       specs.set(spec.name, spec)
       return capabilitiesOf(settings, spec)

@@ -156,7 +156,8 @@ export interface Admin {
   topicIds(names: readonly string[], call: Call): Promise<ReadonlyMap<string, string>>
   topicConfig(topic: string, call: Call): Promise<readonly ConfigEntry[]>
   brokerConfig(node: number, call: Call): Promise<readonly ConfigEntry[]>
-  offsets(topic: string, call: Call): Promise<readonly Range[]>
+  /** `open`: with what a transaction that is not decided yet has written. */
+  offsets(topic: string, call: Call, open?: 'open'): Promise<readonly Range[]>
   /** Of the first record that is not older, or the end. Milliseconds since 1970. */
   offsetsAt(topic: string, time: number, call: Call): Promise<readonly Position[]>
   /** Of those partitions that have one. */

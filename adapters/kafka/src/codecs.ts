@@ -13,6 +13,7 @@ export interface Codec {
 
 /** By Kafka's number. */
 const NUMBERS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const satisfies readonly KafkaCompression[]
+export const isCompression = (name: unknown): name is KafkaCompression => (NUMBERS as readonly unknown[]).includes(name)
 export const compressionOf = (name: KafkaCompression): number => NUMBERS.indexOf(name)
 
 /** What a batch may become: brokers take batches of 1 MiB unless told otherwise. */

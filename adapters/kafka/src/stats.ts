@@ -61,7 +61,8 @@ async function lagsOf(
   const now = session.clock.wall()
   const [committed, main, ...rungs] = await Promise.all([
     admin.committed(layout.group(group), topics, call),
-    admin.offsets(layout.topic, call),
+    // As Kafka's own tools count: what stands behind a transaction that hangs is behind.
+    admin.offsets(layout.topic, call, 'open'),
     ...LADDER_MS.map((delayMs) => dueOf(session, layout.rung(group, delayMs), now - delayMs, call)),
   ])
   const positions = new Map(committed.map((position) => [placeOf(position), position.offset]))

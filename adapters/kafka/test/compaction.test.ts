@@ -1,6 +1,8 @@
 // A channel whose topic keeps the last message of each key.
 import { describeBroker } from '@polybus/brokers'
+import { channel, createBus, trust } from '@polybus/core'
 import { expect, test, vi } from 'vitest'
+import { client } from './client-support.ts'
 import { bench, call, create, send, spec, subscribe, until, wire } from './support.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
@@ -65,6 +67,33 @@ await describeBroker(
       )
       await member.feed.close()
       expect((await adapter.hazards?.(orders, call))?.map(({ kind }) => kind)).not.toContain('compaction')
+    })
+
+    test('kafka: null that is published is a tombstone', async () => {
+      const { open, namespace } = bench(broker())
+      const state = channel('state', {
+        schema: trust<{ n: number } | null>(),
+        key: () => undefined,
+        partitions: 1,
+        groups: ['work'],
+      })
+      const bus = await createBus(open(), { namespace, logger: false })
+      const got: unknown[] = []
+      await bus.subscribe(state, 'work', (value, { message }) => void got.push([message.key, value]))
+      await bus.publish(state, { n: 1 }, { key: 'a' })
+      await bus.publish(state, null, { key: 'a' })
+      await until(() => got.length === 2, 'both')
+      expect(got).toEqual([
+        ['a', { n: 1 }],
+        ['a', null],
+      ])
+      const { records } = await client(broker()).read(
+        { topic: `${namespace}.state`, partition: 0, offset: 0n },
+        1000,
+        call,
+      )
+      expect(records.map(({ value }) => value && String(value))).toEqual(['{"n":1}', null])
+      await bus.close()
     })
 
     test('kafka: a message without a key is refused by a compacted channel, at once and for good', async () => {

@@ -67,6 +67,37 @@ await describeBroker('kafka', (broker) => {
     },
   )
 
+  test.each([
+    ['nothing but zeros', Buffer.alloc(64)],
+    ['nothing but ones', Buffer.alloc(64, 255)],
+    ['a frame of two bytes', Buffer.from([0, 0, 0, 2, 1, 2])],
+    ['an answer in HTTP', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
+  ])('kafka: what is no Kafka ends the connection, not the process: %s', async (_, bytes) => {
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.on('data', () => socket.write(bytes))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as { port: number }
+    const error = await refusal(client({ host: '127.0.0.1', port }).connect(idle))
+    expect(error).toMatchObject({ code: 'CONNECTION_FAILED' })
+  })
+
+  test('kafka: a topic that its broker compresses is refused at the start where the package is not installed', async () => {
+    const { connect } = bench(broker())
+    const adapter = await connect({ channels: { orders: { config: { 'compression.type': 'lz4' } } } })
+    await create(adapter, spec('orders'))
+    vi.doMock('lz4-napi', () => {
+      throw new Error("Cannot find package 'lz4-napi'")
+    })
+    onTestFinished(() => vi.doUnmock('lz4-napi'))
+    const error = await refusal(subscribe(adapter, spec('orders')))
+    expect(error).toMatchObject({ code: 'UNSUPPORTED', message: expect.stringContaining('npm install lz4-napi') })
+    vi.doUnmock('lz4-napi')
+    await (await subscribe(adapter, spec('orders'))).feed.close()
+  })
+
   test('kafka: a mechanism that the broker does not offer is refused', async () => {
     const { host, ports } = broker()
     const sasl = {

@@ -1,7 +1,8 @@
 // Numbers, compared with what Kafka's own tool says.
 import { describeBroker, kafkaTool } from '@polybus/brokers'
 import { type ChannelSpec, PolybusError, type Stats } from '@polybus/core'
-import { expect, test, vi } from 'vitest'
+import kafkajs from 'kafkajs'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { KafkaAdapter } from '../src/index.ts'
 import { bench, call, create, send, spec, subscribe, until, wire } from './support.ts'
 
@@ -56,6 +57,33 @@ await describeBroker(
       await again.ack(...rest)
       await until(async () => (await read(adapter, orders)).backlog === 0, 'a backlog of 0')
       expect(await toolLag(group)).toBe(0)
+    })
+
+    test("kafka: what stands behind another client's open transaction is lag, as Kafka's own tool has it", async () => {
+      const { connect, namespace } = bench(broker())
+      const adapter = await connect()
+      const orders = spec('orders', { partitions: 1 })
+      await create(adapter, orders)
+      await send(adapter, orders, [wire()])
+      const member = await subscribe(adapter, orders)
+      await member.ack(...(await member.take(1)))
+      const { host, port } = broker()
+      const { Kafka, logLevel } = kafkajs
+      const other = new Kafka({ brokers: [`${host}:${port}`], logLevel: logLevel.NOTHING }).producer({
+        transactionalId: `${namespace}-hangs`,
+        maxInFlightRequests: 1,
+        idempotent: true,
+      })
+      await other.connect()
+      onTestFinished(() => other.disconnect())
+      const transaction = await other.transaction()
+      await transaction.send({ topic: `${namespace}.orders`, messages: [{ value: 'open' }] })
+      await send(adapter, orders, [wire(), wire(), wire()])
+      const group = `${namespace}.orders.work`
+      expect([(await read(adapter, orders)).backlog, await toolLag(group)]).toEqual([4, 4])
+      await transaction.abort()
+      await member.ack(...(await member.take(3)))
+      await until(async () => (await read(adapter, orders)).backlog === 0, 'a backlog of 0')
     })
 
     test('kafka: what waits for its delay is no backlog until it is due', async () => {

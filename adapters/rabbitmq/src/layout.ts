@@ -9,6 +9,8 @@ export interface Layout {
   readonly keyed: boolean
   /** Each partition has a queue of its own, found by its number. Not where the queue is somebody else's. */
   readonly laned: boolean
+  /** Exchange, queues and bindings are made by us alone: each message is for each group. */
+  readonly own: boolean
   /** 1 for channels without keys. */
   readonly partitions: number
   readonly groups: readonly string[]
@@ -66,6 +68,7 @@ export function layoutOf(
     channel,
     keyed,
     laned,
+    own: !isForeign(options),
     partitions,
     groups,
     names,

@@ -58,17 +58,25 @@ function withPriority({ content, options }: Native, change: (priority: number) =
     : { content, options: { ...options, priority: change(priority) } }
 }
 
+type Put = PolybusError | undefined
+
 /** Puts one message everywhere it has to be. Undefined: confirmed. */
-export async function put(
+export async function put(...call: Parameters<typeof putEach>): Promise<Put> {
+  return (await putEach(...call)).find((error) => error !== undefined)
+}
+
+/** An answer for each of the routes. */
+async function putEach(
   session: Session,
   layout: Layout,
   to: Destination,
   routes: readonly Route[],
   native: Native,
   call: Call,
-): Promise<PolybusError | undefined> {
+): Promise<readonly Put[]> {
   const { link, mayCreate } = session
-  if (link.blocked !== undefined) return alarm(link.blocked)
+  const { blocked } = link
+  if (blocked !== undefined) return routes.map(() => alarm(blocked))
   const publisher = to.kind === 'channel' ? session.publishes : session.moves
   const declared = to.kind !== 'channel' || layout.groups.length > 0
   const returned =
@@ -88,7 +96,33 @@ export async function put(
   // Its queue is looked for at the start, and then by nobody: somebody deleted it meanwhile.
   if (error?.code === 'TOPOLOGY_MISSING' && to.kind !== 'channel' && mayCreate)
     await session.restore(layout, [to.group], call)
-  return error
+  return errors
+}
+
+/**
+ * The exchange's answer was no: one of its queues is full. Sent again whole, the others would get it once more each time, so
+ * each group is asked by itself, and those that refuse are what is missing. Undefined: it was none of these.
+ */
+async function fullGroups(
+  session: Session,
+  layout: Layout,
+  { to, message }: Outgoing,
+  native: Native,
+  call: Call,
+): Promise<Receipt | undefined> {
+  const { groups } = layout
+  if (!layout.own || groups.length < 2) return undefined
+  const routes = routesOf(layout, to, message.key ?? message.id, message.type, groups)
+  const receipt = receiptOf(groups, await putEach(session, layout, to, routes, native, call))
+  return receipt.missing ? receipt : undefined
+}
+
+function receiptOf(groups: readonly string[], puts: readonly Put[]): Receipt {
+  const missing = groups.flatMap((group, index) => {
+    const error = puts[index]
+    return error ? [{ group, error }] : []
+  })
+  return missing.length === 0 ? {} : { missing }
 }
 
 export async function sendAll(
@@ -100,14 +134,22 @@ export async function sendAll(
   /** By channel: which lanes were written to. */
   const touched = new Map<Layout, Set<number>>()
   const unbound = new Set<Layout>()
-  const one = async ({ message, to, groups, priority }: Outgoing, index: number): Promise<void> => {
+  const one = async (outgoing: Outgoing, index: number): Promise<void> => {
+    const { message, to, groups, priority } = outgoing
     try {
       const layout = await session.layout(to.channel, call)
       const routes = routesOf(layout, to, message.key ?? message.id, message.type, groups)
       const native = toNative(message, routes[0]?.lane, priority)
       const bare = to.kind === 'channel' && layout.options.envelope === 'none'
-      const error = await put(session, layout, to, routes, bare ? bareOf(native) : native, call)
+      const written = bare ? bareOf(native) : native
+      const puts = await putEach(session, layout, to, routes, written, call)
+      const error = puts.find((one) => one !== undefined)
       if (error) results[index] = { ok: false, error }
+      if (groups && error && puts.includes(undefined)) results[index] = { ok: true, value: receiptOf(groups, puts) }
+      if (error?.code === 'BROKER_BUSY' && error.sent === 'unknown' && to.kind === 'channel' && !groups) {
+        const value = await fullGroups(session, layout, outgoing, written, call)
+        if (value) results[index] = { ok: true, value }
+      }
       if (error?.code === 'TOPOLOGY_MISSING' && to.kind === 'channel' && session.mayCreate) unbound.add(layout)
       else if (error) return
       else if (to.kind === 'channel' && !groups && layout.groups.length > 0) {
@@ -122,10 +164,17 @@ export async function sendAll(
     // A confirm proves one queue. That no declared group was missed is asked afterwards, once for the whole batch.
     const receipts = new Map<string, Receipt>()
     for (const layout of unbound) await session.restore(layout, layout.groups, call)
-    for (const [layout, lanes] of touched) receipts.set(layout.channel, await session.verify(layout, lanes, call))
+    const unverified = new Map<string, PolybusError>()
+    for (const [layout, lanes] of touched)
+      try {
+        receipts.set(layout.channel, await session.verify(layout, lanes, call))
+      } catch (error) {
+        unverified.set(layout.channel, notVerified(layout, asError(error)))
+      }
     for (let index = 0; index < batch.length; index++) {
       const channel = batch[index]?.to.channel ?? ''
-      results[index] ??= { ok: true, value: receipts.get(channel) ?? {} }
+      const error = unverified.get(channel)
+      results[index] ??= error ? { ok: false, error } : { ok: true, value: receipts.get(channel) ?? {} }
     }
   })
   await new Promise<void>((resolve, reject) => {
@@ -139,3 +188,11 @@ export async function sendAll(
 
 const asError = (error: unknown): PolybusError =>
   PolybusError.is(error) ? error : new PolybusError('BROKER_REFUSED', String(error), { cause: error, sent: 'no' })
+
+/** The exchange has confirmed it: some queue has it. */
+const notVerified = ({ channel }: Layout, cause: PolybusError): PolybusError =>
+  new PolybusError(
+    cause.code,
+    `RabbitMQ has the message, but whether every group of channel '${channel}' got it cannot be told: ${cause.message}`,
+    { cause, retryable: cause.retryable, sent: 'unknown' },
+  )

@@ -1,9 +1,9 @@
 // What only RabbitMQ has to go wrong: alarms, and a server that is told to refuse.
 import { describeBroker } from '@polybus/brokers'
-import { channel, consumer, createBus, PolybusError, trust } from '@polybus/core'
+import { channel, consumer, createBus, type Outgoing, PolybusError, trust } from '@polybus/core'
 import { expect, test, vi } from 'vitest'
 import { control } from './control.ts'
-import { bench, call, clock, spec, until } from './support.ts'
+import { bench, call, clock, create, spec, until, wire } from './support.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 
@@ -53,6 +53,51 @@ await describeBroker(
         await bus.close()
       },
     )
+    test('rabbitmq: a full queue of one group costs the others one more copy, however long it lasts', async () => {
+      const { connect, namespace, client } = bench(broker())
+      const adapter = await connect()
+      const orders = spec('orders', { groups: ['a', 'b'] })
+      await create(adapter, orders)
+      const plain = await client()
+      const full = `${namespace}.orders.a`
+      // In the place of a policy, and with a limit that a quorum queue would only keep roughly.
+      await plain.deleteQueue(full)
+      await plain.assertQueue(full, { arguments: { 'x-max-length': 0, 'x-overflow': 'reject-publish' } })
+      await plain.bindQueue(full, `${namespace}.orders`, '#')
+      const message = wire({ id: 'm-1' })
+      const first = { handover: 0, message, to: { kind: 'channel', channel: 'orders' } } as const
+      const missingOf = async (one: Outgoing): Promise<unknown> => {
+        const [result] = await adapter.send([one], call)
+        return result?.ok ? result.value.missing?.map(({ group, error }) => [group, error.code]) : result?.error.code
+      }
+      expect(await missingOf(first)).toEqual([['a', 'BROKER_BUSY']])
+      for (let again = 0; again < 3; again++) expect(await missingOf({ ...first, groups: ['a'] })).toBe('BROKER_BUSY')
+      expect((await plain.checkQueue(`${namespace}.orders.b`)).messageCount).toBe(2)
+      await plain.deleteQueue(full)
+    })
+    test('rabbitmq: where it cannot be told whether each group was reached the message may be there, and other channels are not concerned', async () => {
+      const { connect, namespace, client } = bench(broker())
+      const adapter = await connect()
+      const [one, other] = [spec('one', { groups: ['a'] }), spec('other', { groups: ['a'] })]
+      await create(adapter, one)
+      await create(adapter, other)
+      const plain = await client()
+      // It cannot be made again as it has to be.
+      await plain.deleteQueue(`${namespace}.one.a`)
+      await plain.deleteQueue(`${namespace}.one.a:dead`)
+      await plain.assertQueue(`${namespace}.one.a:dead`, { arguments: { 'x-queue-type': 'classic' } })
+      await plain.assertQueue(`${namespace}.elsewhere`, { exclusive: true })
+      await plain.bindQueue(`${namespace}.elsewhere`, `${namespace}.one`, '#')
+      const results = await adapter.send(
+        ['one', 'other'].map((channel, handover) => ({ handover, message: wire(), to: { kind: 'channel', channel } })),
+        call,
+      )
+      expect(results.map((result) => (result.ok ? 'ok' : [result.error.code, result.error.sent]))).toEqual([
+        ['TOPOLOGY_CONFLICT', 'unknown'],
+        'ok',
+      ])
+      expect((await plain.checkQueue(`${namespace}.elsewhere`)).messageCount).toBe(1)
+    })
     test('rabbitmq: during a memory alarm every publish settles by its deadline, consuming goes on, and afterwards all is well', async (context) => {
       const ctl = control(broker())
       if (!ctl) return context.skip('rabbitmqctl is not at hand')

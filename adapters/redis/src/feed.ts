@@ -33,6 +33,9 @@ export interface FeedOptions {
   readonly orphans: string[]
 }
 
+/** Names of this process whose entries are still to be taken over: of a connection that is cut again and again. */
+const MOST_ORPHANS = 100
+
 /** Joins the group; the feed is what its consumer holds. */
 export async function createFeed(options: FeedOptions, call: Call): Promise<Feed> {
   const { link, clock, settings, layouts, layout, source, waker, name } = options
@@ -97,7 +100,7 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
   /** Everything that this name still holds in Redis is taken over by the next feed of this process. */
   const orphan = (): void => {
     options.orphans.push(...new Set([...orphans, name]))
-    options.orphans.splice(0, options.orphans.length - 8)
+    options.orphans.splice(0, options.orphans.length - MOST_ORPHANS)
   }
   const stopAll = (): void => {
     tidy.stop()

@@ -145,7 +145,8 @@ export const RULES: Readonly<Record<Kind, Rule>> = {
   large: {
     names: ['BatchRequestTooLong'],
     code: 'MESSAGE_TOO_LARGE',
-    text: (said) => `SQS finds it too large: ${said}`,
+    text: (said) =>
+      `SQS finds it too large: ${said} Publish a reference to the data, or raise the queue's MaximumMessageSize; where that is less than sqs().maxMessageBytes, set it to that.`,
   },
   unsupported: {
     names: ['UnsupportedOperation', 'InvalidAction', 'UnknownOperation'],

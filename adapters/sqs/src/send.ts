@@ -72,26 +72,34 @@ export async function putAll(
     refuse(entries, certain(failed(error, 'no')))
     return results
   }
+  const sendChunk = async (chunk: typeof entries): Promise<void> => {
+    try {
+      const { Successful = [], Failed = [] } = await link.ask(
+        'send',
+        (client, abortSignal) =>
+          client.send(new SendMessageBatchCommand({ QueueUrl, Entries: chunk.map(({ entry }) => entry) }), {
+            abortSignal,
+          }),
+        call,
+        { situation },
+      )
+      for (const { Id, MessageId } of Successful) results[Number(Id)] = { ok: true, value: MessageId }
+      for (const entry of Failed) results[Number(entry.Id)] = { ok: false, error: entryFailed(entry, situation) }
+    } catch (error) {
+      const cause = failed(error)
+      // The queue takes less than we were told: what is not too large by itself goes without its neighbours.
+      if (PolybusError.is(cause, 'MESSAGE_TOO_LARGE') && chunk.length > 1) {
+        const half = Math.ceil(chunk.length / 2)
+        await sendChunk(chunk.slice(0, half))
+        return sendChunk(chunk.slice(half))
+      }
+      refuse(chunk, cause)
+    }
+  }
   await each(
     chunksOf(entries, ({ bytes }) => bytes, maxMessageBytes),
     WIDTH,
-    async (chunk) => {
-      try {
-        const { Successful = [], Failed = [] } = await link.ask(
-          'send',
-          (client, abortSignal) =>
-            client.send(new SendMessageBatchCommand({ QueueUrl, Entries: chunk.map(({ entry }) => entry) }), {
-              abortSignal,
-            }),
-          call,
-          { situation },
-        )
-        for (const { Id, MessageId } of Successful) results[Number(Id)] = { ok: true, value: MessageId }
-        for (const entry of Failed) results[Number(entry.Id)] = { ok: false, error: entryFailed(entry, situation) }
-      } catch (error) {
-        refuse(chunk, failed(error))
-      }
-    },
+    sendChunk,
   )
   return copies.map((_, index) => results[index] ?? { ok: false, error: new PolybusError('PUBLISH_UNCERTAIN') })
 }

@@ -61,6 +61,25 @@ await describeBroker(
       expect(await member.take(6)).toHaveLength(6)
     })
 
+    test('sqs: where a queue takes less than we were told, what is not too large by itself goes without its neighbours', async () => {
+      const { connect } = await bench(broker())
+      const adapter = await connect({ maxMessageBytes: 1_048_576 })
+      await create(adapter, orders)
+      const of = (id: string, bytes: number) => wire({ id, body: Buffer.alloc(bytes, 'x') })
+      const batch = [of('a', 10), of('b', 300_000), ...Array.from({ length: 6 }, (_, n) => of(`c-${n}`, 100_000))]
+      const results = await adapter.send(
+        batch.map((message) => outgoing('orders', message)),
+        call,
+      )
+      expect(results.map((result) => (result.ok ? 'ok' : [result.error.code, result.error.sent]))).toEqual([
+        'ok',
+        ['MESSAGE_TOO_LARGE', 'no'],
+        ...Array.from({ length: 6 }, () => 'ok'),
+      ])
+      const [, refused] = results
+      expect(refused?.ok === false && refused.error.message).toMatch(/sqs\(\)\.maxMessageBytes, set it to that/)
+    })
+
     test('sqs: a settlement that fails for one of many tells so of this one', async () => {
       const { connect, client, url } = await bench(broker())
       const adapter = await connect({ visibilityMs: 30_000 })

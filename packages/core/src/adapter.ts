@@ -268,6 +268,8 @@ export interface Adapter {
   /** Who owns time, where the adapter brings its own (virtual time in tests); else core's system clock. */
   readonly clock?: Clock
   readonly limits: SendLimits
+  /** How much longer than `connectTimeout` a subscribe may take, in milliseconds, where a group waits for members that leave or are gone. */
+  readonly joinMs?: number
   /** Valid after `connect`: they depend on queue type and server version. */
   capabilities(channel: ChannelSpec): Capabilities
   /** Connects, or proves that the connection answers (a round trip: a half-open socket must not pass). Called again after every failure. */

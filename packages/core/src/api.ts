@@ -214,6 +214,8 @@ export interface BusEvent {
     | 'reconnect'
     | 'stall'
     | 'failed'
+    /** The subscription cannot work, however often it is tried: it has ended. */
+    | 'ended'
   readonly channel: string
   readonly group: string
   readonly error?: unknown

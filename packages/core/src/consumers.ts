@@ -66,17 +66,15 @@ export function createConsumers(options: ConsumersOptions): Consumers {
     })
     live.add(subscription)
     const expired = new AbortController()
+    const limitMs = settings.connectTimeoutMs + (adapter.joinMs ?? 0)
     try {
       await Promise.race([
         subscription.started,
-        sleep(clock, settings.connectTimeoutMs, expired.signal).then(() => {
+        sleep(clock, limitMs, expired.signal).then(() => {
           if (!expired.signal.aborted)
             throw new PolybusError(
               'CONNECT_TIMEOUT',
-              `Consumer '${nameOf(definition)}' could not subscribe within ${settings.connectTimeoutMs} ms. ${subscription
-                .reasons()
-                .map(({ text }) => text)
-                .join('; ')}`,
+              `Consumer '${nameOf(definition)}' could not subscribe within ${limitMs} ms. ${why(subscription)}`,
             )
         }),
       ])
@@ -143,3 +141,9 @@ export function createConsumers(options: ConsumersOptions): Consumers {
 }
 
 const nameOf = (definition: ConsumerDefinition): string => `${definition.channel.spec.name}/${definition.group}`
+
+const why = (subscription: RunningSubscription): string =>
+  subscription
+    .reasons()
+    .map(({ text }) => text)
+    .join('; ') || 'The adapter has not said why: the broker is slow, or the group waits for another member.'

@@ -9,7 +9,10 @@ export async function within<T>(
   parent?: AbortSignal,
 ): Promise<T> {
   const abort = new AbortController()
-  const stop = (): void => abort.abort(parent?.reason)
+  const stop = (): void => {
+    const reason: unknown = parent?.reason
+    abort.abort(PolybusError.is(reason) ? reason : new PolybusError('ABORTED', undefined, { cause: reason }))
+  }
   const timer = clock.timer(ms, () =>
     abort.abort(new PolybusError('CONNECTION_FAILED', `The broker did not answer within ${Math.ceil(ms)} ms.`)),
   )

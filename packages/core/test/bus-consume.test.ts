@@ -236,6 +236,39 @@ describe('an attempt', () => {
     await r.time.quiet()
     expect(r.settled().length).toBe(4)
   })
+  test('a subscription that cannot work ends, and says so: log, event and health', async () => {
+    const r = await busRig()
+    await r.bus.subscribe(plain, 'g', () => {})
+    r.feed().break(new PolybusError('UNSUPPORTED', 'A batch needs the package x.'))
+    await r.time.advance(60_000)
+    expect([r.adapter.feeds.length, r.logs, r.events.map(({ kind }) => kind)]).toEqual([
+      1,
+      ['the subscription has ended: it cannot work'],
+      ['ended'],
+    ])
+    expect(r.bus.health()).toMatchObject({
+      status: 'down',
+      reasons: [expect.stringContaining('ended: A batch needs the package x.')],
+    })
+  })
+  test('one that breaks again and again is made anew more and more rarely, where that mends nothing', async () => {
+    const feeds = async (error: PolybusError, deliver: boolean): Promise<number> => {
+      const r = await busRig()
+      await r.bus.subscribe(plain, 'g', () => {})
+      for (let n = 0; n < 400; n++) {
+        if (deliver) await r.deliver(message(n))
+        r.feed().break(error)
+        await r.time.advance(50)
+      }
+      return r.adapter.feeds.length
+    }
+    const lost = new PolybusError('FEED_BROKEN')
+    const denied = new PolybusError('MESSAGE_TOO_LARGE')
+    // In 20 s: 50 ms doubled up to 5 s.
+    expect(await feeds(lost, false)).toBeLessThan(20)
+    expect(await feeds(denied, true)).toBeLessThan(20)
+    expect(await feeds(lost, true)).toBeGreaterThan(100)
+  })
   test('a foreign message without an id gets one that is frozen into its copies', async () => {
     const r = await busRig()
     const ids: string[] = []

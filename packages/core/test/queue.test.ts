@@ -137,6 +137,26 @@ describe('batches', () => {
   })
 })
 
+test('a group that cannot be reached is named, with why; the others have the message', async () => {
+  const r = rig()
+  const a = r.put('a')
+  await r.time.quiet()
+  const gone = new PolybusError('TOPOLOGY_MISSING', 'The queue of email is missing.', { retryable: true })
+  r.sends[0]?.gate.resolve([{ ok: true, value: { missing: [{ group: 'email', error: gone }] } }])
+  await r.time.advance(100)
+  const final = new PolybusError('TOPOLOGY_MISSING', 'The queue of email is missing.', { sent: 'no' })
+  r.sends[1]?.gate.resolve([{ ok: false, error: final }])
+  await r.time.quiet()
+  expect(a).toMatchObject({
+    state: 'rejected',
+    error: {
+      code: 'TOPOLOGY_MISSING',
+      sent: 'unknown',
+      message: expect.stringMatching(/'a' is on its way to the other groups .* not to 'email': The queue of email/),
+    },
+  })
+})
+
 describe('keys', () => {
   test('one batch of a key in flight; other keys overtake', async () => {
     const r = rig()

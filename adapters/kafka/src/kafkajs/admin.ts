@@ -12,6 +12,7 @@ const TOPIC = 2
 const BROKER = 4
 /** What `commitFor` gives instead of a member's: the broker takes it from nobody who is in a group. */
 const NOBODY = { memberId: '', groupGenerationId: -1 }
+const READ_UNCOMMITTED = 0
 const READ_COMMITTED = 1
 const BEGINNING = '-2'
 const END = '-1'
@@ -62,6 +63,7 @@ export function createAdmin(link: Link, clock: Clock, timeoutMs: number): Admin 
     partitions: readonly number[],
     time: string,
     call: Call,
+    isolationLevel = READ_COMMITTED,
   ): Promise<Map<number, bigint>> =>
     tell(call, async () => {
       const byNode = new Map<number, number[]>()
@@ -74,7 +76,7 @@ export function createAdmin(link: Link, clock: Clock, timeoutMs: number): Admin 
         [...byNode].map(async ([node, some]) => {
           const wanted = some.map((partition) => ({ partition, timestamp: time }))
           const { responses } = await link.ask(node, (broker) =>
-            broker.listOffsets({ isolationLevel: READ_COMMITTED, topics: [{ topic, partitions: wanted }] }),
+            broker.listOffsets({ isolationLevel, topics: [{ topic, partitions: wanted }] }),
           )
           for (const each of responses)
             for (const { partition, offset } of each.partitions) found.set(partition, BigInt(offset))
@@ -116,11 +118,11 @@ export function createAdmin(link: Link, clock: Clock, timeoutMs: number): Admin 
     topicIds: (names, call) => tell(call, () => link.ask('any', (broker) => readTopicIds(broker, names))),
     topicConfig: (topic, call) => configOf(TOPIC, topic, call),
     brokerConfig: (node, call) => configOf(BROKER, String(node), call),
-    async offsets(topic, call) {
+    async offsets(topic, call, open) {
       const partitions = await partitionsOf(topic, call)
       const [begins, ends] = await Promise.all([
         listOffsets(topic, partitions, BEGINNING, call),
-        listOffsets(topic, partitions, END, call),
+        listOffsets(topic, partitions, END, call, open ? READ_UNCOMMITTED : READ_COMMITTED),
       ])
       return partitions.map((partition): Range => ({
         partition,

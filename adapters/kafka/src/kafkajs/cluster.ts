@@ -24,7 +24,7 @@ export function openCluster(config: KafkaConfig): Opened {
   const sockets = new Set<Socket>()
   let ended: Error | undefined
   const socketFactory: ISocketFactory = (args) => {
-    const socket = (config.socketFactory ?? socketOf)(args)
+    const socket = guarded((config.socketFactory ?? socketOf)(args))
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
     if (ended) socket.destroy(ended)
@@ -103,4 +103,21 @@ export const socketOf: ISocketFactory = ({ host, port, ssl, onConnect }) => {
   socket.setKeepAlive(true, 60_000)
   socket.setNoDelay(true)
   return socket
+}
+
+/** What listens to it throws where a frame is none, as of another program's port: that ends the connection, not the process. */
+function guarded(socket: Socket): Socket {
+  type On = (event: string, listener: (...args: unknown[]) => void) => Socket
+  const on = socket.on.bind(socket) as On
+  const safely: On = (event, listener) =>
+    on(event, event === 'data' ? (...args) => attempt(socket, () => listener(...args)) : listener)
+  return Object.assign(socket, { on: safely })
+}
+
+function attempt(socket: Socket, run: () => void): void {
+  try {
+    run()
+  } catch (error) {
+    socket.destroy(new Error(`What answers does not speak Kafka's protocol: ${String(error)}`, { cause: error }))
+  }
 }

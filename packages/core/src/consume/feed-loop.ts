@@ -54,6 +54,8 @@ const RECEIVE_MAX = 500
 const CLOSE_MS = 1000
 const RETRY_FIRST_MS = 50
 const RETRY_MAX_MS = 5000
+/** A feed that lived so long has worked. */
+const STEADY_MS = 60_000
 
 export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
   const { adapter, clock, link, stopping, event, places, room, accept } = options
@@ -66,8 +68,11 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
   let stalled = false
   let settleError: PolybusError | undefined
   let feedError: PolybusError | undefined
-  /** Feeds that were subscribed. */
+  /** Nothing that is tried again can work. */
+  let over = false
+  /** Feeds that were subscribed, and what they brought. */
   let feeds = 0
+  let received = 0
   let markStarted: () => void = () => {}
   let markFailed: (error: PolybusError) => void = () => {}
   const started = new Promise<void>((resolve, reject) => {
@@ -81,15 +86,26 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
       const generation = await link.up(stopping)
       if (generation === undefined || stopping.aborted) break
       const before = feeds
+      const seen = received
+      const since = clock.now()
       try {
         await serve()
         failures = 0
       } catch (error) {
         if (stopping.aborted) break
-        failures = feeds > before ? 1 : failures + 1
         const cause = asPolybusError(error, 'FEED_BROKEN')
         feedError = cause
-        if (isFinal(cause, feeds > 0)) return markFailed(cause)
+        // One that was made, and brought nothing or broke over what nobody has mended, breaks again.
+        const fresh = feeds > before && ((cause.retryable && received > seen) || clock.now() - since > STEADY_MS)
+        failures = fresh ? 1 : failures + 1
+        if (isFinal(cause, feeds > 0)) {
+          over = true
+          if (feeds > 0) {
+            log('error', 'the subscription has ended: it cannot work', cause)
+            event('ended', cause)
+          }
+          return markFailed(cause)
+        }
         // What trying again alone does not mend needs a person.
         log(cause.retryable ? 'warn' : 'error', 'the subscription broke and is made anew', cause)
         event('reconnect', cause)
@@ -177,6 +193,7 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
           current.receive(Math.min(RECEIVE_MAX, free), ask).then(resolve, reject)
         })
         stall.received(deliveries.length)
+        received += deliveries.length
         if (deliveries.length > 0) stalled = false
         asking = false
         const atMs = clock.now()
@@ -221,7 +238,7 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
       const reasons: { down: boolean; text: string }[] = []
       const add = (down: boolean, text: string): void => void reasons.push({ down, text: `${name}: ${text}` })
       if (stalled) add(true, 'stalled: nothing is received although there is a backlog')
-      if (feedError) add(false, `resubscribing: ${feedError.message}`)
+      if (feedError) add(over, `${over ? 'ended' : 'resubscribing'}: ${feedError.message}`)
       if (settleError) add(false, `deliveries cannot be settled: ${settleError.message}`)
       return reasons
     },

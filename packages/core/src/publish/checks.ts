@@ -9,6 +9,9 @@ import type { Headers, WireMessage } from '../message.ts'
 
 const RESERVED = /^(?:polybus-|ce[-_]|cloudevents[:_]|content-type$)/i
 const NO_HEADERS: Headers = []
+const HALF = 'it holds half a surrogate pair, which UTF-8 cannot carry. Two of them would arrive as the same text.'
+// Of ECMAScript 2024.
+const isWellFormed = (text: string): boolean => (text as unknown as { isWellFormed(): boolean }).isWellFormed()
 
 const refuse = (text: string, cause?: unknown): PolybusError =>
   new PolybusError('INVALID_MESSAGE', text, { cause, sent: 'no' })
@@ -23,6 +26,7 @@ export function checkHeaders(given: Record<string, string> | undefined): Headers
         `headers: ${show(name)} is reserved. 'polybus-*', CloudEvents names and content-type are set by Polybus.`,
       )
     if (typeof value !== 'string') throw refuse(`headers.${name}: expected a text, got ${show(value)}.`)
+    if (!isWellFormed(value) || !isWellFormed(name)) throw refuse(`headers.${show(name)}: ${HALF}`)
     return [name, value] as const
   })
 }
@@ -30,8 +34,11 @@ export function checkHeaders(given: Record<string, string> | undefined): Headers
 export function checkOptions({ id, signal, correlationId, priority }: PublishOptions): void {
   if (id !== undefined && (typeof id !== 'string' || id === ''))
     throw invalid('publish().id', `expected a text, got ${show(id)}.`)
+  if (id !== undefined && !isWellFormed(id)) throw refuse(`publish().id ${show(id)}: ${HALF}`)
   if (correlationId !== undefined && typeof correlationId !== 'string')
     throw invalid('publish().correlationId', `expected a text, got ${show(correlationId)}.`)
+  if (correlationId !== undefined && !isWellFormed(correlationId))
+    throw refuse(`publish().correlationId ${show(correlationId)}: ${HALF}`)
   optionalInteger(priority, 'publish().priority', 0, 255)
   if (signal === undefined) return
   if (!(signal instanceof AbortSignal))
@@ -54,6 +61,8 @@ export function keyOf(channel: ChannelDefinition, value: unknown, given: string 
   }
   if (key !== undefined && typeof key !== 'string')
     throw refuse(`Channel '${channel.spec.name}': the key must be a text or undefined, got ${show(key)}.`)
+  if (key !== undefined && !isWellFormed(key))
+    throw refuse(`Channel '${channel.spec.name}': the key ${show(key)}: ${HALF}`)
   return key
 }
 
@@ -64,7 +73,7 @@ export function typeOf(channel: ChannelDefinition, value: unknown): string {
   } catch (error) {
     throw refuse(`Channel '${channel.spec.name}': the type function threw: ${describeError(error).message}`, error)
   }
-  if (typeof type === 'string' && type !== '') return type
+  if (typeof type === 'string' && type !== '' && isWellFormed(type)) return type
   throw refuse(`Channel '${channel.spec.name}': the type must be a text, got ${show(type)}.`)
 }
 

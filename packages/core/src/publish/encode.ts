@@ -14,7 +14,9 @@ import {
   type Validated,
 } from '../schema.ts'
 
-export type Encode = (value: unknown) => MaybePromise<Uint8Array>
+/** Null, which a codec never sees, is a message without a body: on a compacted topic it takes its key away. */
+export type Body = Uint8Array | null
+export type Encode = (value: unknown) => MaybePromise<Body>
 
 /**
  * The wire carries the encoded input, never the output: encoding the output would transform twice. The first value of a
@@ -47,9 +49,10 @@ export function createEncode(channel: ChannelDefinition): Encode {
       )
     return result.value
   }
-  const encode = (value: unknown): Uint8Array => {
+  const encode = (value: unknown): Body => {
     try {
-      return codec.encode(variants ? (value as { data: unknown }).data : value)
+      const data = variants ? (value as { data: unknown }).data : value
+      return data === null ? null : codec.encode(data)
     } catch (error) {
       if (holdsBigint(value)) throw notReversible(spec.name, 'it holds a bigint', error)
       throw new PolybusError(
@@ -59,26 +62,27 @@ export function createEncode(channel: ChannelDefinition): Encode {
       )
     }
   }
-  const prove = (value: unknown, output: unknown, body: Uint8Array): MaybePromise<Uint8Array> => {
+  const prove = (value: unknown, output: unknown, body: Body): MaybePromise<Body> => {
     let data: unknown
     try {
-      data = codec.decode(body)
+      data = body === null ? null : codec.decode(body)
     } catch (error) {
       throw notReversible(spec.name, `the codec cannot read its own bytes (${describeError(error).message})`, error)
     }
     const decoded = variants ? { type: (value as { type: string }).type, data } : data
-    const check = (result: Validated): Uint8Array => {
+    const check = (result: Validated): Body => {
       if (result.issues)
         throw notReversible(spec.name, `read back, the schema refuses it (${describeIssues(result.issues)})`)
       if (!sameData(decoded, value) && !sameData(result.value, output))
         throw notReversible(spec.name, 'read back, it is another value (a Date, Map or NaN, say)')
-      proven = true
+      // Of the codec it says nothing.
+      if (body !== null) proven = true
       return body
     }
     const result = validated(decoded)
     return isPromise(result) ? result.then(check) : check(result)
   }
-  const encodeValidated = (value: unknown, output: unknown): MaybePromise<Uint8Array> => {
+  const encodeValidated = (value: unknown, output: unknown): MaybePromise<Body> => {
     findings.extra = findings.exotic = findings.deep = false
     inspect(value, output, findings)
     const exotic = findings.exotic && codec === json
@@ -86,7 +90,7 @@ export function createEncode(channel: ChannelDefinition): Encode {
       const stripped = strip(value, output)
       const again = validated(stripped)
       // A transform may need the very keys that its result lacks: then the value goes as it is.
-      const choose = (result: Validated): MaybePromise<Uint8Array> => {
+      const choose = (result: Validated): MaybePromise<Body> => {
         const kept = !result.issues && sameData(result.value, output) ? stripped : value
         const body = encode(kept)
         return proven && !exotic ? body : prove(kept, output, body)

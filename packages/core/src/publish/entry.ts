@@ -67,10 +67,24 @@ export function givenUp(entry: Entry, why: GivenUp, cause: unknown): PolybusErro
 }
 
 /** The error of an entry that the broker or the adapter refused for good. */
-export const refused = (entry: Entry, error: PolybusError): PolybusError =>
-  entry.uncertain
-    ? new PolybusError('PUBLISH_UNCERTAIN', describe('PUBLISH_UNCERTAIN', entry), { cause: error, sent: 'unknown' })
-    : new PolybusError(error.code, error.message, { cause: error, sent: 'no', retryable: error.retryable })
+export const refused = (entry: Entry, error: PolybusError): PolybusError => {
+  const { retryable } = error
+  const { groups } = entry.outgoing
+  // Others have it: what is missing is certain.
+  if (groups)
+    return new PolybusError(
+      error.code,
+      `Message '${entry.outgoing.message.id ?? ''}' is on its way to the other groups of channel '${entry.outgoing.to.channel}', and not to ${groups.map((group) => `'${group}'`).join(', ')}: ${error.message}`,
+      { cause: error, sent: 'unknown', retryable },
+    )
+  return entry.uncertain
+    ? new PolybusError(
+        'PUBLISH_UNCERTAIN',
+        `${describe('PUBLISH_UNCERTAIN', entry)} Its last try failed: ${error.message}`,
+        { cause: error, sent: 'unknown' },
+      )
+    : new PolybusError(error.code, error.message, { cause: error, sent: 'no', retryable })
+}
 
 /** Whether a failed try can have written the message. */
 export const mayBeSent = ({ sent, retryable, code }: PolybusError): boolean =>

@@ -13,7 +13,7 @@ import { checkKeys } from '../options.ts'
 import { isPromise } from '../schema.ts'
 import { bounded } from './bounded.ts'
 import { checkHeaders, checkOptions, checkSize, keyOf, refuseUnsupportedOptions, typeOf } from './checks.ts'
-import { createEncode, type Encode } from './encode.ts'
+import { type Body, createEncode, type Encode } from './encode.ts'
 import type { KeyLane } from './entry.ts'
 import type { PublishContext, PublishMiddleware } from './outgoing.ts'
 import { createQueue, type Queue } from './queue.ts'
@@ -50,7 +50,7 @@ export interface Publisher {
   /** A ready message to any destination, such as a replay. */
   send(message: WireMessage, to: Destination, signal?: AbortSignal): Promise<PublishReceipt>
   /** A value's body, as `publish` would write it. */
-  encode(channel: ChannelDefinition, value: unknown): MaybePromise<Uint8Array>
+  encode(channel: ChannelDefinition, value: unknown): MaybePromise<Body>
   /** What was accepted is still sent; at the signal the rest is rejected. */
   close(signal: AbortSignal): Promise<void>
   readonly queue: Queue
@@ -115,7 +115,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
   const enqueue = (
     { channel, state, id, type, key, given, correlation, outputs, timeoutMs, deadlineAt }: Draft,
     capabilities: Capabilities,
-    body: Uint8Array,
+    body: Body,
     headers: Headers,
   ): Promise<PublishReceipt> => {
     if (given !== NO_OPTIONS) refuseUnsupportedOptions(adapter, channel, capabilities, given)
@@ -202,7 +202,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
   const inTurn = (
     draft: Draft,
     capabilities: MaybePromise<Capabilities>,
-    body: MaybePromise<Uint8Array>,
+    body: MaybePromise<Body>,
     headers: Headers,
     simple: boolean,
   ): Promise<PublishReceipt> => {
