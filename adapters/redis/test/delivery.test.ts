@@ -24,6 +24,26 @@ await describeBroker(
       }
     })
 
+    test('redis: what the same process held comes back at once, however often its connection was cut meanwhile', async () => {
+      const { connect, client, namespace } = bench(broker())
+      const adapter = await connect({ leaseMs: 60_000 })
+      await create(adapter, spec('orders'))
+      await send(adapter, 'orders', ...numbered(50))
+      expect(await (await subscribe(adapter, spec('orders'))).take(50)).toHaveLength(50)
+      // Each new name takes one over; the rest is still the first one's.
+      for (let round = 0; round < 20; round++) {
+        await client.call('CLIENT', 'KILL', 'TYPE', 'normal')
+        await until(() => adapter.client?.status === 'end', 'the connection to be lost')
+        await adapter.connect({ ...call, namespace, service: 'test', topology: 'create' })
+        const member = await subscribe(adapter, spec('orders'), { maxInFlight: 1 })
+        expect(await member.take(1)).toHaveLength(1)
+      }
+      await client.call('CLIENT', 'KILL', 'TYPE', 'normal')
+      await until(() => adapter.client?.status === 'end', 'the connection to be lost')
+      await adapter.connect({ ...call, namespace, service: 'test', topology: 'create' })
+      expect(ids(await (await subscribe(adapter, spec('orders'))).take(50)).length).toBe(50)
+    })
+
     test('redis: lanes come back at once after a reconnect of the same process', async () => {
       const { connect, client, namespace } = bench(broker())
       const adapter = await connect({ laneLeaseMs: 60_000 })
