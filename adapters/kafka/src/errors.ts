@@ -90,7 +90,7 @@ const PROTOCOL: ReadonlyMap<number, Row> = new Map<number, Row>([
   [31, denied('CLUSTER_AUTHORIZATION_FAILED', 'cluster (creating topics, or idempotent writing before Kafka 2.8)')],
   [32, refused('INVALID_TIMESTAMP', 'the timestamp is outside what the topic allows.')],
   [33, { name: 'UNSUPPORTED_SASL_MECHANISM', code: 'AUTHENTICATION_FAILED', text: 'the broker does not offer this SASL mechanism. Try another: kafka().client.sasl, or sasl= in the URL.' }], // prettier-ignore
-  [34, { name: 'ILLEGAL_SASL_STATE', code: 'AUTHENTICATION_FAILED', text: 'the broker expected something else of SASL.' }], // prettier-ignore
+  [34, { name: 'ILLEGAL_SASL_STATE', code: 'AUTHENTICATION_FAILED', text: 'the broker expected something else of SASL. Is this the port of a listener with SASL? Otherwise leave out user and password.' }], // prettier-ignore
   [35, { name: 'UNSUPPORTED_VERSION', code: 'UNSUPPORTED', text: 'the broker does not know this version of a request. @polybus/kafka needs Kafka 2.4 or newer.' }], // prettier-ignore
   [36, { name: 'TOPIC_ALREADY_EXISTS', code: 'TOPOLOGY_CONFLICT', text: 'the topic exists already.' }],
   [37, { name: 'INVALID_PARTITIONS', code: 'INVALID_OPTION', text: 'the number of partitions is not possible.' }],

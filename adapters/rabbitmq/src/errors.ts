@@ -105,7 +105,11 @@ export function rabbitError(error: unknown, sent: Sent = 'unknown'): PolybusErro
     case 403:
       return denied(error)
     case 405:
-      return new PolybusError('BROKER_BUSY', `RabbitMQ refused: ${text}`, { cause: error, sent: 'no' })
+      return new PolybusError(
+        'TOPOLOGY_CONFLICT',
+        `RabbitMQ refused: ${text}. Another connection has the queue for itself (exclusive): end that, or take another name.`,
+        { cause: error, sent: 'no' },
+      )
     case 311:
     case 501:
     case 502:
@@ -141,6 +145,8 @@ export function connectError(error: unknown, first: boolean): PolybusError {
       'RabbitMQ refused the virtual host: it does not exist, or the user may not use it. Check the path of the URL (add_vhost, set_permissions).',
       { sent: 'no' },
     )
+  if (/exceeds maxFrameSize|Unexpected frame|Expected ConnectionStart/i.test(text))
+    return connectionFailed(`what answers does not speak AMQP: is this the right port? (${text})`, 'no', error)
   if (first && /ENOTFOUND/.test(text))
     return new PolybusError('CONNECTION_FAILED', `The host of the RabbitMQ URL is not known: ${text}`, {
       cause: error,

@@ -64,7 +64,7 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
     if (codeOf(cause) === 403 && textOf(cause).includes(`exchange '${exchange || 'amq.default'}'`))
       return denied(cause, proven.has(exchange) ? 'unknown' : 'no')
     if (codeOf(cause) === 404 && textOf(cause).includes(`'${exchange}'`))
-      return missing(`exchange '${exchange}'`, mayCreate, 'unknown')
+      return missing(`exchange '${exchange}'`, mayCreate, proven.has(exchange) ? 'unknown' : 'no')
     if (link.dead) return connectionFailed(link.dead.message, 'unknown', link.dead)
     return connectionFailed(cause === undefined ? 'the channel was closed' : textOf(cause), 'unknown', cause)
   }

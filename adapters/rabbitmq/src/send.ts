@@ -82,7 +82,7 @@ async function putEach(
   const returned =
     ({ exchange, routingKey }: Route) =>
     (): PolybusError =>
-      declared
+      declared && (layout.own || exchange === '')
         ? missing(
             exchange === '' ? `queue '${routingKey}'` : `queue bound to '${exchange}' for '${routingKey}'`,
             mayCreate,

@@ -53,6 +53,41 @@ await describeBroker(
         await bus.close()
       },
     )
+    test('rabbitmq: a queue that another connection has for itself is a conflict, told at once', async () => {
+      const { open, namespace, client } = bench(broker())
+      const plain = await client()
+      await plain.assertQueue(`${namespace}.orders.work`, { exclusive: true, durable: true })
+      const orders = channel('orders', { schema: trust<{ n: number }>(), groups: ['work'] })
+      const bus = await createBus(open(), { namespace, logger: false })
+      const start = bus.start(consumer(orders, 'work', () => {}))
+      await expect(start).rejects.toMatchObject({
+        code: 'TOPOLOGY_CONFLICT',
+        message: expect.stringContaining('(exclusive)'),
+      })
+      await expect(bus.publish(orders, { n: 1 })).rejects.toMatchObject({ code: 'TOPOLOGY_CONFLICT', sent: 'no' })
+      await bus.close()
+    })
+    test('rabbitmq: dead letters of foreign messages that cannot be read have ids that stay, one look after the other', async () => {
+      const { open, namespace, client } = bench(broker())
+      const orders = channel('orders', { schema: trust<{ n: number }>(), groups: ['work'] })
+      const bus = await createBus(open(), { namespace, logger: false })
+      await bus.start(consumer(orders, 'work', () => {}))
+      const plain = await client()
+      for (const n of [0, 1, 2]) plain.publish(`${namespace}.orders`, 'x', Buffer.from(`garbage ${n}`))
+      await until(async () => (await bus.stats(orders, 'work')).deadLetters === 3, 'three dead letters')
+      const letters = bus.deadLetters(orders, 'work')
+      const look = async (): Promise<[string, string][]> => {
+        const found: [string, string][] = []
+        for await (const { id, message } of letters.list()) found.push([id, String(Buffer.from(message.body ?? []))])
+        return found
+      }
+      const [, second] = await look()
+      expect(await letters.discard({ ids: [second?.[0] ?? ''] })).toEqual({ done: 1, failed: 0 })
+      expect((await look()).map(([, body]) => body).toSorted()).toEqual(
+        ['garbage 0', 'garbage 1', 'garbage 2'].filter((body) => body !== second?.[1]),
+      )
+      await bus.close()
+    })
     test('rabbitmq: a full queue of one group costs the others one more copy, however long it lasts', async () => {
       const { connect, namespace, client } = bench(broker())
       const adapter = await connect()

@@ -45,6 +45,8 @@ export function redisError(error: unknown, keys: readonly string[] = [], sent: S
   if (PolybusError.is(error)) return error
   const text = (error instanceof Error ? error.message : String(error)).replace(IN_SCRIPT, '')
   strip(error)
+  if (/Unknown RESP type|Protocol error, got/.test(text))
+    return connectionFailed('what answers does not speak the protocol of Redis: is this the right port?', 'no', error)
   if (CLOSED.test(text)) return connectionFailed(text, sent, error)
   if (/max number of clients/.test(text)) return connectionFailed('it has as many clients as it takes', 'no', error)
   const refused = (code: ErrorCode, said: string, retryable?: boolean): PolybusError =>

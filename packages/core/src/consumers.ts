@@ -12,6 +12,7 @@ import { invalid } from './options.ts'
 import type { Outputs } from './outputs.ts'
 import type { Settings } from './settings.ts'
 import type { Supervisor } from './supervisor.ts'
+import { within } from './within.ts'
 
 export interface ConsumersOptions {
   readonly adapter: Adapter
@@ -51,7 +52,19 @@ export function createConsumers(options: ConsumersOptions): Consumers {
     live.delete(subscription)
   }
   const startOne = async (definition: ConsumerDefinition): Promise<Running> => {
-    const capabilities = await supervisor.ensure(definition.channel)
+    const limitMs = settings.connectTimeoutMs + (adapter.joinMs ?? 0)
+    const capabilities = await within(clock, limitMs, async () => supervisor.ensure(definition.channel)).catch(
+      (error: unknown) => {
+        if (!PolybusError.is(error, 'CONNECTION_FAILED')) throw error
+        const reasons = supervisor.reasons().map(({ text }) => text)
+        const why = reasons.length > 0 ? reasons.join('; ') : error.message
+        throw new PolybusError(
+          'CONNECT_TIMEOUT',
+          `Consumer '${nameOf(definition)}': the channel could not be set up within ${limitMs} ms. ${why}`,
+          { cause: error },
+        )
+      },
+    )
     if (stopped) throw new PolybusError('CLOSED', 'The bus was stopped meanwhile.')
     const subscription = runConsumer(definition, {
       adapter,
@@ -66,7 +79,6 @@ export function createConsumers(options: ConsumersOptions): Consumers {
     })
     live.add(subscription)
     const expired = new AbortController()
-    const limitMs = settings.connectTimeoutMs + (adapter.joinMs ?? 0)
     try {
       await Promise.race([
         subscription.started,

@@ -162,6 +162,12 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const setUp = async (channel: ChannelDefinition, known: ChannelState): Promise<Capabilities> => {
     try {
       const { topology } = adapter
+      // Before anything is made, or published that no consumer could read.
+      if (channel.spec.keyed && !adapter.capabilities(channel.spec).ordering)
+        throw new PolybusError(
+          'UNSUPPORTED',
+          `${adapter.name} cannot do order by key for channel '${channel.spec.name}' as it is configured. Nearest: a channel without a key.`,
+        )
       if (topology && options.call.topology !== 'none') {
         await call(ATTEMPT_MS, async (signal) => {
           const { changes, conflicts } = await topology.plan([channel.spec], { signal })

@@ -236,6 +236,18 @@ describe('an attempt', () => {
     await r.time.quiet()
     expect(r.settled().length).toBe(4)
   })
+  test('a channel that cannot be set up ends a start in time, with the reason', async () => {
+    const r = await busRig({}, { connectTimeout: '2s' })
+    const locked = new PolybusError('BROKER_BUSY', 'The table is locked.')
+    Object.assign(r.adapter, { topology: { plan: () => Promise.reject(locked), apply: () => Promise.resolve() } })
+    const start = r.bus.subscribe(plain, 'g', () => {})
+    const failed = start.catch((error: unknown) => error)
+    await r.time.advance(2100)
+    expect(await failed).toMatchObject({
+      code: 'CONNECT_TIMEOUT',
+      message: expect.stringMatching(/could not be set up within 2000 ms.*The table is locked/),
+    })
+  })
   test('a subscription that cannot work ends, and says so: log, event and health', async () => {
     const r = await busRig()
     await r.bus.subscribe(plain, 'g', () => {})
@@ -268,6 +280,12 @@ describe('an attempt', () => {
     expect(await feeds(lost, false)).toBeLessThan(20)
     expect(await feeds(denied, true)).toBeLessThan(20)
     expect(await feeds(lost, true)).toBeGreaterThan(100)
+  })
+  test('a foreign message without an id that cannot be read gets one with its dead letter', async () => {
+    const r = await busRig()
+    await r.bus.subscribe(plain, 'g', () => {})
+    await r.deliver(message(1, undefined, { id: undefined, source: undefined, body: Buffer.from('{') }))
+    expect(readHeader(headersOf(r.feed().settled[0]), HEADER.id)).toMatch(/[0-9a-f-]{36}/)
   })
   test('a foreign message without an id gets one that is frozen into its copies', async () => {
     const r = await busRig()

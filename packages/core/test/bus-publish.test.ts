@@ -149,6 +149,12 @@ describe('what is refused is certainly not sent', () => {
       await r.time.quiet()
       expect(ids(r)).toEqual([])
     })
+  test('a key where the adapter keeps no order: before anything is made', async () => {
+    const r = await busRig({ ordering: false })
+    const keyed = channel('keyed', { schema: trust(), key: () => 'k' })
+    expect(await codeOf(r.bus.publish(keyed, {}))).toBe('UNSUPPORTED')
+    expect(ids(r)).toEqual([])
+  })
   test('functions of the channel that throw, or answer nonsense', async () => {
     const r = await busRig()
     const boom = (): never => {

@@ -1,4 +1,5 @@
 // One delivery on its way through this process: its state, and the one function that changes it.
+import { randomUUID } from 'node:crypto'
 import type { Delivery, Outgoing, Settlement } from '../adapter.ts'
 import type { Due } from '../deadlines.ts'
 import type { Progress } from './progress.ts'
@@ -131,9 +132,12 @@ export function createFlight(
   }
 }
 
-/** The id that a message of a foreign producer was given; its copies keep it. */
-export const foreignId = ({ foreignId: own, delivery: { message } }: Flight): string | undefined =>
-  own ?? (message.source === undefined ? message.id : undefined)
+/** The id that a message of a foreign producer was given; its copies keep it. One without any gets one with its first copy. */
+export function foreignId(flight: Flight): string | undefined {
+  const { message } = flight.delivery
+  if (message.id === undefined && flight.progress.id === undefined) flight.foreignId ??= randomUUID()
+  return flight.foreignId ?? (message.source === undefined ? message.id : undefined)
+}
 
 export function abortFlight(flight: Flight, reason: unknown): void {
   flight.abortReason ??= reason
