@@ -128,7 +128,8 @@ export function readable(text: string): string {
   const [, argument, kind, name, wanted, has] = found
   return `the ${kind} '${name}' has ${argument} ${plain(has)}, not ${plain(wanted)}`
 }
-const plain = (value = ''): string => (value.startsWith('none') ? 'unset' : value.replace(/^the value /, ''))
+const plain = (value = ''): string =>
+  value.startsWith('none') ? 'unset' : value.replace(/^the value /, '').replace(/ of type '\w+'$/, '')
 
 /** Why the connection could not be made: what can only be a wrong setting is not tried again. */
 export function connectError(error: unknown, first: boolean): PolybusError {
@@ -145,8 +146,10 @@ export function connectError(error: unknown, first: boolean): PolybusError {
       'RabbitMQ refused the virtual host: it does not exist, or the user may not use it. Check the path of the URL (add_vhost, set_permissions).',
       { sent: 'no' },
     )
-  if (/exceeds maxFrameSize|Unexpected frame|Expected ConnectionStart/i.test(text))
+  if (/exceeds maxFrameSize|Invalid frame|Unexpected frame|Expected ConnectionStart/i.test(text))
     return connectionFailed(`what answers does not speak AMQP: is this the right port? (${text})`, 'no', error)
+  if (/SSL routines|wrong version number/i.test(text))
+    return connectionFailed('TLS cannot be agreed on: is this the port of a TLS listener (5671)?', 'no', error)
   if (first && /ENOTFOUND/.test(text))
     return new PolybusError('CONNECTION_FAILED', `The host of the RabbitMQ URL is not known: ${text}`, {
       cause: error,

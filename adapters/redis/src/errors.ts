@@ -69,7 +69,10 @@ export function redisError(error: unknown, keys: readonly string[] = [], sent: S
     case 'MASTERDOWN':
       return connectionFailed('this server is a replica now', 'no', error)
     case 'OOM':
-      return refused('BROKER_BUSY', 'Redis is at its maxmemory. Consume, or give it more.')
+      return refused(
+        'BROKER_BUSY',
+        'Redis is at its maxmemory. Give it more, or lower retentionMs and consume: what is finished is kept for so long.',
+      )
     case 'MISCONF':
     case 'NOREPLICAS':
     case 'LOADING':

@@ -85,7 +85,10 @@ export function channel<S extends AnySchema, const G extends string = string>(
     typeof codec.decode !== 'function' ||
     typeof codec.contentType !== 'string'
   )
-    throw invalid(`${where}.codec`, 'a codec has contentType, encode and decode.')
+    throw invalid(
+      `${where}.codec`,
+      `expected json, text or bytes of 'polybus' (a value, not its name), or an object with contentType, encode and decode, got ${show(codec)}.`,
+    )
   if (typeof type !== 'function' && (typeof type !== 'string' || type === ''))
     throw invalid(`${where}.type`, `expected a text or a function, got ${show(type)}.`)
   optionalFunction(key, `${where}.key`)

@@ -1,5 +1,5 @@
 // connect -> topology -> ready, again after every failure. It owns the generation number: what carries an older one is stale.
-import type { Adapter, Capabilities, ConnectCall, Hazard } from './adapter.ts'
+import type { Adapter, Capabilities, ChannelSpec, ConnectCall, Hazard } from './adapter.ts'
 import type { ChannelDefinition } from './channel.ts'
 import type { Clock } from './clock.ts'
 import type { Logger } from './api.ts'
@@ -41,6 +41,7 @@ export interface AskOptions {
 }
 
 interface ChannelState {
+  readonly spec: ChannelSpec
   capabilities: Capabilities | undefined
   ensuring: Promise<Capabilities> | undefined
   hazards: readonly Hazard[]
@@ -56,7 +57,9 @@ const CLOSE_MS = 5000
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   const { adapter, clock, log } = options
   const closing = new AbortController()
-  const channels = new Map<ChannelDefinition, ChannelState>()
+  /** By what a channel is made of: programs may make the same one again and again. */
+  const channels = new Map<string, ChannelState>()
+  const states = new WeakMap<ChannelDefinition, ChannelState>()
   let state: 'connecting' | 'up' | 'down' | 'closed' = 'connecting'
   let generation = 0
   let lastError: PolybusError | undefined
@@ -133,23 +136,19 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     }
     // One channel that cannot be set up must not hold the others.
     await Promise.all(
-      [...channels].map(([channel, known]) =>
-        setUp(channel, known).catch((error: unknown) =>
-          log.error({ channel: channel.spec.name, err: describeError(error) }, 'the channel could not be set up again'),
+      [...channels.values()].map((known) =>
+        setUp(known).catch((error: unknown) =>
+          log.error({ channel: known.spec.name, err: describeError(error) }, 'the channel could not be set up again'),
         ),
       ),
     )
     if (closing.signal.aborted) return
     rise()
     // Those are tried on, also where nobody publishes: a consumer may well receive already.
-    for (const [channel, { error }] of channels) if (error?.retryable) void ensure(channel)
+    for (const known of channels.values()) if (known.error?.retryable) void ensured(known)
   }
 
-  const refuseHazards = (
-    { spec }: ChannelDefinition,
-    { persistent }: Capabilities,
-    hazards: readonly Hazard[],
-  ): void => {
+  const refuseHazards = (spec: ChannelSpec, { persistent }: Capabilities, hazards: readonly Hazard[]): void => {
     const texts = hazards.map(({ text }) => text)
     // Nobody is warned of it without being asked: who takes an embedded broker knows.
     if (!persistent) texts.unshift('messages end with this process')
@@ -159,38 +158,38 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         `Channel '${spec.name}' on ${adapter.name}: ${texts.join('; ')}. Mend it on the server, or set durability: 'report'.`,
       )
   }
-  const setUp = async (channel: ChannelDefinition, known: ChannelState): Promise<Capabilities> => {
+  const setUp = async (known: ChannelState): Promise<Capabilities> => {
+    const { spec } = known
     try {
       const { topology } = adapter
       // Before anything is made, or published that no consumer could read.
-      if (channel.spec.keyed && !adapter.capabilities(channel.spec).ordering)
+      if (spec.keyed && !adapter.capabilities(spec).ordering)
         throw new PolybusError(
           'UNSUPPORTED',
-          `${adapter.name} cannot do order by key for channel '${channel.spec.name}' as it is configured. Nearest: a channel without a key.`,
+          `${adapter.name} cannot do order by key for channel '${spec.name}' as it is configured. Nearest: a channel without a key.`,
         )
       if (topology && options.call.topology !== 'none') {
         await call(ATTEMPT_MS, async (signal) => {
-          const { changes, conflicts } = await topology.plan([channel.spec], { signal })
+          const { changes, conflicts } = await topology.plan([spec], { signal })
           const list = (items: readonly { readonly text: string }[]): string => items.map(({ text }) => text).join('; ')
           if (conflicts.length > 0)
-            throw new PolybusError('TOPOLOGY_CONFLICT', `Channel '${channel.spec.name}': ${list(conflicts)}.`)
+            throw new PolybusError('TOPOLOGY_CONFLICT', `Channel '${spec.name}': ${list(conflicts)}.`)
           if (changes.length > 0 && options.call.topology === 'verify')
             throw new PolybusError(
               'TOPOLOGY_MISSING',
-              `Channel '${channel.spec.name}' needs what may not be created (topology: 'verify'): ${list(changes)}.`,
+              `Channel '${spec.name}' needs what may not be created (topology: 'verify'): ${list(changes)}.`,
             )
           if (changes.length > 0) await topology.apply(changes, { signal })
         })
       }
-      const capabilities = adapter.capabilities(channel.spec)
+      const capabilities = adapter.capabilities(spec)
       const hazards = adapter.hazards
-        ? await call(ATTEMPT_MS, (signal) => adapter.hazards?.(channel.spec, { signal }) ?? Promise.resolve([]))
+        ? await call(ATTEMPT_MS, (signal) => adapter.hazards?.(spec, { signal }) ?? Promise.resolve([]))
         : []
       for (const { kind, text } of hazards)
-        if (!known.hazards.some((other) => other.kind === kind))
-          log.warn({ channel: channel.spec.name, hazard: kind }, text)
+        if (!known.hazards.some((other) => other.kind === kind)) log.warn({ channel: spec.name, hazard: kind }, text)
       known.hazards = hazards
-      if (options.strict) refuseHazards(channel, capabilities, hazards)
+      if (options.strict) refuseHazards(spec, capabilities, hazards)
       known.error = undefined
       known.capabilities = capabilities
       return capabilities
@@ -245,13 +244,13 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     )
 
   /** Tried until it is there, or can't be: who waits for it has a deadline of his own. */
-  const first = async (channel: ChannelDefinition, known: ChannelState): Promise<Capabilities> => {
+  const first = async (known: ChannelState): Promise<Capabilities> => {
     try {
       for (let failures = 1; ; failures++) {
         const at = await up(closing.signal)
         if (at === undefined) throw new PolybusError('CLOSED', 'The bus is closed.', { sent: 'no' })
         try {
-          return await setUp(channel, known)
+          return await setUp(known)
         } catch (error) {
           const cause = asPolybusError(error, 'CONNECTION_FAILED')
           // Nothing of a message was sent yet.
@@ -266,12 +265,26 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   }
 
   const ensure = (channel: ChannelDefinition): MaybePromise<Capabilities> => {
-    let known = channels.get(channel)
-    if (!known)
-      channels.set(channel, (known = { capabilities: undefined, ensuring: undefined, hazards: [], error: undefined }))
+    let known = states.get(channel)
+    if (!known) {
+      const { spec } = channel
+      const made = JSON.stringify(spec)
+      known = channels.get(made) ?? {
+        spec,
+        capabilities: undefined,
+        ensuring: undefined,
+        hazards: [],
+        error: undefined,
+      }
+      channels.set(made, known)
+      states.set(channel, known)
+    }
+    return ensured(known)
+  }
+  const ensured = (known: ChannelState): MaybePromise<Capabilities> => {
     if (known.capabilities) return known.capabilities
     if (!known.ensuring) {
-      known.ensuring = first(channel, known)
+      known.ensuring = first(known)
       known.ensuring.catch(() => {})
     }
     return known.ensuring
@@ -287,9 +300,11 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       const reasons: { down: boolean; text: string }[] = []
       if (state === 'down' || state === 'connecting')
         reasons.push({ down: true, text: `${adapter.name}: disconnected${lastError ? `: ${lastError.message}` : ''}` })
-      for (const [channel, { error, hazards }] of channels) {
-        if (error) reasons.push({ down: false, text: `channel '${channel.spec.name}': ${error.message}` })
-        for (const { text } of hazards) reasons.push({ down: false, text: `channel '${channel.spec.name}': ${text}` })
+      for (const { spec, error, hazards } of channels.values()) {
+        const named = (text: string): string =>
+          text.startsWith(`Channel '${spec.name}'`) ? text : `channel '${spec.name}': ${text}`
+        if (error) reasons.push({ down: false, text: named(error.message) })
+        for (const { text } of hazards) reasons.push({ down: false, text: named(text) })
       }
       return reasons
     },

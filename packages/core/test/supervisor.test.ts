@@ -124,6 +124,19 @@ describe('channels', () => {
     await time.advance(5000)
     expect(plans).toBe(2)
   })
+  test('one that is defined again and again is one: it is set up once, and its hazards are told once', async () => {
+    const { adapter, supervisor } = rig()
+    let plans = 0
+    adapter.onPlan = () => (plans++, Promise.resolve())
+    adapter.hazards = () => Promise.resolve([{ kind: 'retention', text: 'it forgets' }])
+    await supervisor.connect()
+    for (let n = 0; n < 5; n++) await supervisor.ensure(define('orders'))
+    await supervisor.ensure(define('parcels'))
+    expect([plans, supervisor.reasons().map(({ text }) => text)]).toEqual([
+      2,
+      ["channel 'orders': it forgets", "channel 'parcels': it forgets"],
+    ])
+  })
   test('one that cannot be set up again does not hold the others, and is tried on by itself', async () => {
     const { time, adapter, supervisor } = rig()
     await supervisor.connect()

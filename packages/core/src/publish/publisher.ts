@@ -85,7 +85,7 @@ const NO_OPTIONS: PublishOptions = {}
 
 export function createPublisher(options: PublisherOptions): Publisher {
   const { adapter, clock, service, use, trace } = options
-  const states = new Map<ChannelDefinition, ChannelState>()
+  const states = new WeakMap<ChannelDefinition, ChannelState>()
   const queue = createQueue({
     clock,
     limits: adapter.limits,
