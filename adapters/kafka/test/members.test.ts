@@ -301,6 +301,27 @@ await describeBroker(
       expect(again.map(({ message }) => message.id)).toEqual(['m0'])
     })
 
+    test('kafka: a start waits for a member that is busy, longer than it waits for the broker', async () => {
+      const { open, namespace } = bench(broker())
+      const orders = channel('orders', { schema: trust<{ n: number }>(), groups: ['work'], partitions: 2 })
+      const first = await createBus(open(), { namespace, logger: false })
+      let free: () => void = () => {}
+      const busy = new Promise<void>((resolve) => (free = resolve))
+      let running = 0
+      await first.subscribe(orders, 'work', () => (running++, busy))
+      await first.publish(orders, { n: 1 })
+      await until(() => running === 1, 'the handler to run')
+      const second = await createBus(open(), { namespace, logger: false, connectTimeout: '3s' })
+      let started = false
+      const start = second.subscribe(orders, 'work', () => {}).then(() => (started = true))
+      await sleep(clock, 5000)
+      expect(started).toBe(false)
+      free()
+      await start
+      expect(running).toBe(1)
+      await Promise.all([first.close(), second.close()])
+    })
+
     test('kafka: no more than 10,000 may be uncommitted of a partition', async () => {
       const { connect } = bench(broker())
       const orders = spec('orders', { partitions: 1 })

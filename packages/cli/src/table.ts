@@ -1,4 +1,5 @@
 // Rows as text, no wider than the terminal.
+import type { Io } from './command.ts'
 
 export interface Column {
   readonly title: string
@@ -51,3 +52,29 @@ const cut = (text: string, width: number): string => (text.length > width ? `${t
 /** A line stays one, and what a message holds cannot steer the terminal. */
 // oxlint-disable-next-line no-control-regex -- they are what is looked for
 export const clean = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+
+/** So many rows decide how wide the columns are. */
+const PAGE = 100
+
+/** Rows that come one by one: the first ones wait for each other, so that their widths are known. */
+export function pagedTable(
+  columns: readonly Column[],
+  { columns: width, out }: Pick<Io, 'columns' | 'out'>,
+): { add(row: readonly string[]): Promise<void>; end(): Promise<void> } {
+  let widths: readonly number[] | undefined
+  let rows: (readonly string[])[] = []
+  const end = async (): Promise<void> => {
+    if (rows.length > 0 && !widths) {
+      widths = widthsOf(columns, rows, width)
+      await out(line(columns, widths, titles(columns)))
+    }
+    for (const row of rows) await out(line(columns, widths ?? [], row))
+    rows = []
+  }
+  return {
+    async add(row) {
+      if (rows.push(row) >= PAGE) await end()
+    },
+    end,
+  }
+}

@@ -7,12 +7,12 @@ import { runConsumer, type RunOptions } from './consume/run.ts'
 import type { RunningSubscription } from './consume/subscription.ts'
 import { show } from './duration.ts'
 import { PolybusError } from './errors.ts'
+import type { MaybePromise } from './idempotency.ts'
 import type { Message } from './message.ts'
 import { invalid } from './options.ts'
 import type { Outputs } from './outputs.ts'
 import type { Settings } from './settings.ts'
 import type { Supervisor } from './supervisor.ts'
-import { within } from './within.ts'
 
 export interface ConsumersOptions {
   readonly adapter: Adapter
@@ -51,19 +51,21 @@ export function createConsumers(options: ConsumersOptions): Consumers {
     await subscription.stop(graceMs)
     live.delete(subscription)
   }
+  /** @throws {PolybusError} `CONNECT_TIMEOUT` */
+  const inTime = async <T>(work: MaybePromise<T>, limitMs: number, text: (limitMs: number) => string): Promise<T> => {
+    const expired = new AbortController()
+    const late = sleep(clock, limitMs, expired.signal).then((): never | Promise<never> => {
+      if (expired.signal.aborted) return new Promise<never>(() => {})
+      throw new PolybusError('CONNECT_TIMEOUT', text(limitMs))
+    })
+    return Promise.race([work, late]).finally(() => expired.abort())
+  }
   const startOne = async (definition: ConsumerDefinition): Promise<Running> => {
-    const limitMs = settings.connectTimeoutMs + (adapter.joinMs ?? 0)
-    const capabilities = await within(clock, limitMs, async () => supervisor.ensure(definition.channel)).catch(
-      (error: unknown) => {
-        if (!PolybusError.is(error, 'CONNECTION_FAILED')) throw error
-        const reasons = supervisor.reasons().map(({ text }) => text)
-        const why = reasons.length > 0 ? reasons.join('; ') : error.message
-        throw new PolybusError(
-          'CONNECT_TIMEOUT',
-          `Consumer '${nameOf(definition)}': the channel could not be set up within ${limitMs} ms. ${why}`,
-          { cause: error },
-        )
-      },
+    const { connectTimeoutMs } = settings
+    const capabilities = await inTime(
+      supervisor.ensure(definition.channel),
+      connectTimeoutMs,
+      (ms) => `Consumer '${nameOf(definition)}': its channel could not be set up within ${ms} ms. ${why(supervisor)}`,
     )
     if (stopped) throw new PolybusError('CLOSED', 'The bus was stopped meanwhile.')
     const subscription = runConsumer(definition, {
@@ -78,23 +80,15 @@ export function createConsumers(options: ConsumersOptions): Consumers {
       link: { up: supervisor.up, broken: supervisor.broken },
     })
     live.add(subscription)
-    const expired = new AbortController()
     try {
-      await Promise.race([
+      await inTime(
         subscription.started,
-        sleep(clock, limitMs, expired.signal).then(() => {
-          if (!expired.signal.aborted)
-            throw new PolybusError(
-              'CONNECT_TIMEOUT',
-              `Consumer '${nameOf(definition)}' could not subscribe within ${limitMs} ms. ${why(subscription)}`,
-            )
-        }),
-      ])
+        connectTimeoutMs + (adapter.joinMs ?? 0),
+        (ms) => `Consumer '${nameOf(definition)}' could not subscribe within ${ms} ms. ${why(subscription)}`,
+      )
     } catch (error) {
       await end(subscription, 0)
       throw error
-    } finally {
-      expired.abort()
     }
     return { definition, subscription }
   }
@@ -154,8 +148,8 @@ export function createConsumers(options: ConsumersOptions): Consumers {
 
 const nameOf = (definition: ConsumerDefinition): string => `${definition.channel.spec.name}/${definition.group}`
 
-const why = (subscription: RunningSubscription): string =>
-  subscription
+const why = (of: Pick<RunningSubscription, 'reasons'>): string =>
+  of
     .reasons()
     .map(({ text }) => text)
     .join('; ') || 'The adapter has not said why: the broker is slow, or the group waits for another member.'

@@ -1,7 +1,7 @@
 import { PolybusError } from '@polybus/core'
 import { expect, test } from 'vitest'
 import type { Case } from '../src/case.ts'
-import { type Faults, type Harness, loadHarness, memoryHarness, runCases } from '../src/index.ts'
+import { type Faults, type Harness, loadHarness, memoryHarness, outgoing, runCases, wireMessage } from '../src/index.ts'
 import { runCase } from '../src/run.ts'
 import { derive } from '../src/tap.ts'
 
@@ -109,11 +109,8 @@ test('what a case leaves behind is found out and named, unless it may be the sec
       await env.handled(flow, 'work')
       await bus.close()
       const adapter = await env.connect(env.open())
-      const message = { id: item.id, type: flow.name, body: Buffer.from(JSON.stringify(item)), headers: [] }
-      await adapter.send(
-        [{ handover: 0, message: message as never, to: { kind: 'channel', channel: flow.name } }],
-        env.call,
-      )
+      const copy = wireMessage({ id: item.id, body: Buffer.from(JSON.stringify(item)) })
+      await adapter.send([outgoing(copy, { kind: 'channel', channel: flow.name })], env.call)
     },
   }
   const run = () => runCase({ ...harness, open, timing: { leaseMs: 100, patienceMs: 200 } }, untidy)

@@ -2,7 +2,7 @@ import type { Stats } from '@polybus/core'
 import { type Command, DONE, type Io } from '../command.ts'
 import { isAll, type Letter, type Letters, selectionOf, withLetters } from '../letters.ts'
 import { CHANNEL, JSON_LINES, SELECTION } from '../options.ts'
-import { type Column, line, titles, widthsOf } from '../table.ts'
+import { type Column, pagedTable } from '../table.ts'
 import { shortTime } from '../times.ts'
 
 const LIMIT = 50
@@ -57,9 +57,6 @@ const COLUMNS: readonly Column[] = [
   { title: 'KEY' },
   { title: 'LAST FAILED', keep: true },
 ]
-/** So many decide how wide the columns are. */
-const PAGE = 100
-
 /** Prints letters as they come. */
 export async function show(
   letters: AsyncIterable<Letter>,
@@ -69,16 +66,7 @@ export async function show(
 ): Promise<{ shown: number; more: boolean }> {
   let shown = 0
   let more = false
-  let widths: readonly number[] | undefined
-  let rows: (readonly string[])[] = []
-  const print = async (): Promise<void> => {
-    if (rows.length > 0 && !widths) {
-      widths = widthsOf(COLUMNS, rows, io.columns)
-      await io.out(line(COLUMNS, widths, titles(COLUMNS)))
-    }
-    for (const row of rows) await io.out(line(COLUMNS, widths ?? [], row))
-    rows = []
-  }
+  const table = pagedTable(COLUMNS, io)
   for await (const letter of letters) {
     if (shown === limit) {
       more = true
@@ -86,9 +74,9 @@ export async function show(
     }
     shown++
     if (json) await io.out(JSON.stringify(summaryOf(letter)))
-    else if (rows.push(rowOf(letter)) >= PAGE) await print()
+    else await table.add(rowOf(letter))
   }
-  await print()
+  await table.end()
   return { shown, more }
 }
 

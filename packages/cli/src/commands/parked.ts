@@ -3,7 +3,7 @@ import { type Command, DONE, INCOMPLETE, type Io, UsageError } from '../command.
 import { confirm } from '../confirm.ts'
 import { type Letters, withLetters } from '../letters.ts'
 import { CHANNEL, JSON_LINES } from '../options.ts'
-import { type Column, line, titles, widthsOf } from '../table.ts'
+import { type Column, pagedTable } from '../table.ts'
 
 const ABOUT = `Of consumers with \`deadLetter: 'in-order'\`. What waits is in their idempotency store, so --channels has to name a
 module that exports the consumer.`
@@ -14,8 +14,6 @@ const COLUMNS: readonly Column[] = [
   { title: 'BEHIND' },
   { title: 'WHICH IS', keep: true },
 ]
-/** So many decide how wide the columns are. */
-const PAGE = 100
 
 export const parkedLs: Command = {
   name: 'parked ls',
@@ -31,23 +29,14 @@ export const parkedLs: Command = {
   run: (given, io) =>
     withLetters(given, io, async (found) => {
       const json = given.flag('json')
-      let widths: readonly number[] | undefined
-      let rows: (readonly string[])[] = []
+      const table = pagedTable(COLUMNS, io)
       let shown = 0
-      const print = async (): Promise<void> => {
-        if (rows.length > 0 && !widths) {
-          widths = widthsOf(COLUMNS, rows, io.columns)
-          await io.out(line(COLUMNS, widths, titles(COLUMNS)))
-        }
-        for (const row of rows) await io.out(line(COLUMNS, widths ?? [], row))
-        rows = []
-      }
       for await (const one of parkedOf(found, io)) {
         shown++
         if (json) await io.out(JSON.stringify(one))
-        else if (rows.push([one.key, String(one.waiting), one.head, one.state]) >= PAGE) await print()
+        else await table.add([one.key, String(one.waiting), one.head, one.state])
       }
-      await print()
+      await table.end()
       if (shown === 0) io.say('None.')
       return DONE
     }),
@@ -60,6 +49,11 @@ function parkedOf({ letters, store, name, group }: Letters, io: Io): AsyncIterab
       `Where messages of ${name}/${group} are parked is not known here: --channels has to name a module that exports the group's consumer, with its idempotency store.`,
     )
   return letters.parked({ signal: io.signal })
+}
+
+async function lineOf(all: AsyncIterable<ParkedKey>, key: string): Promise<ParkedKey | undefined> {
+  for await (const one of all) if (one.key === key) return one
+  return undefined
 }
 
 const unpark = (
@@ -75,8 +69,7 @@ const unpark = (
   run: (given, io) =>
     withLetters(given, io, async (found) => {
       const [, , key = ''] = given.args
-      let parked: ParkedKey | undefined
-      for await (const one of parkedOf(found, io)) if (one.key === key) parked = one
+      const parked = await lineOf(parkedOf(found, io), key)
       if (!parked) {
         io.say(`polybus: the key '${key}' of ${found.name}/${found.group} is not parked.`)
         return INCOMPLETE
