@@ -268,7 +268,7 @@ export interface Adapter {
   /** Who owns time, where the adapter brings its own (virtual time in tests); else core's system clock. */
   readonly clock?: Clock
   readonly limits: SendLimits
-  /** How much longer than `connectTimeout` a subscribe may take, in milliseconds, where a group waits for members that leave or are gone. */
+  /** How much longer than `connectTimeout` a channel's set-up and a subscribe may each take at a start, in milliseconds, where groups wait: for members that leave or are gone, or for their coordinator. */
   readonly joinMs?: number
   /** Valid after `connect`: they depend on queue type and server version. */
   capabilities(channel: ChannelSpec): Capabilities

@@ -61,10 +61,10 @@ export function createConsumers(options: ConsumersOptions): Consumers {
     return Promise.race([work, late]).finally(() => expired.abort())
   }
   const startOne = async (definition: ConsumerDefinition): Promise<Running> => {
-    const { connectTimeoutMs } = settings
+    const limitMs = settings.connectTimeoutMs + (adapter.joinMs ?? 0)
     const capabilities = await inTime(
       supervisor.ensure(definition.channel),
-      connectTimeoutMs,
+      limitMs,
       (ms) => `Consumer '${nameOf(definition)}': its channel could not be set up within ${ms} ms. ${why(supervisor)}`,
     )
     if (stopped) throw new PolybusError('CLOSED', 'The bus was stopped meanwhile.')
@@ -83,7 +83,7 @@ export function createConsumers(options: ConsumersOptions): Consumers {
     try {
       await inTime(
         subscription.started,
-        connectTimeoutMs + (adapter.joinMs ?? 0),
+        limitMs,
         (ms) => `Consumer '${nameOf(definition)}' could not subscribe within ${ms} ms. ${why(subscription)}`,
       )
     } catch (error) {

@@ -100,6 +100,21 @@ function clusterId(): string {
 const scram = (username: string, password: string): readonly string[] =>
   SCRAM.map((mechanism) => `${mechanism}=[name=${username},password=${password}]`)
 
+/** FindCoordinator, version 1, from a client without a name, of a group (0) or of transactions (1). */
+const findCoordinator = (kind: 0 | 1): string =>
+  `\0\0\0\x0e\0\x0a\0\x01\0\0\0${String.fromCharCode(kind)}\xff\xff\0\x01-${String.fromCharCode(kind)}`
+
+/** A cluster makes the topics of its coordinators at the first such request; until then it serves neither groups nor transactions. */
+const WHERE_ARE_THE_COORDINATORS = findCoordinator(0) + findCoordinator(1)
+
+/** Whether both were answered with error code 0: after the length come the correlation id and the time that it was throttled. */
+function isServing(heard: string): boolean {
+  const lengthAt = (at: number): number => Buffer.from(heard.slice(at, at + 4), 'latin1').readInt32BE()
+  if (heard.length < 4) return false
+  const second = 4 + lengthAt(0)
+  return heard.length >= second + 14 && [0, second].every((at) => heard.startsWith('\0\0', at + 12))
+}
+
 export const KAFKA_TOOL_FLAGS: readonly string[] = [
   ...jvm('256m'),
   // Its slf4j writes to stderr, all settings included.
@@ -114,8 +129,7 @@ export const kafka: Service = {
     { name: 'sasl', variable: 'KAFKA_SASL_PORT', port: 9094 },
   ],
   url: (port) => `kafka://127.0.0.1:${port}`,
-  // ApiVersions, version 0, from a client without a name; the answer repeats the correlation id 1.
-  answers: greeting('\0\0\0\x0a\0\x12\0\0\0\0\0\x01\xff\xff', (heard) => heard.startsWith('\0\0\0\x01', 4)),
+  answers: greeting(WHERE_ARE_THE_COORDINATORS, isServing),
   startLimitMs: 90_000,
   keepsData: true,
   compose: {
