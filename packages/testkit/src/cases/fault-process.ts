@@ -59,6 +59,8 @@ export const cases: readonly Case[] = [
     id: '20a',
     title: 'consumers killed in the middle of handlers, again and again: nothing lost',
     tier: 'fault',
+    // Each kill ends when a lease or a session has run out.
+    limitMs: { medium: 240_000, full: 600_000 },
     needs: faults('crash'),
     async run(env) {
       const flow = env.channel({ keyed: env.keyed.ordering })

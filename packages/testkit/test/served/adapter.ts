@@ -12,7 +12,7 @@ const clock = systemClock()
 interface Connection {
   readonly socket: Socket
   ask(name: string, args: readonly unknown[], signal?: AbortSignal): Promise<never>
-  readonly feeds: Map<number, { source: Source; held: Map<number, object> }>
+  readonly feeds: Map<number, { source: Source; held: Map<number, object>; tokenOf(id: number): object }>
   /** Of each feed, as last told. */
   readonly lanes: Map<number, readonly string[] | null>
   readonly alive: () => boolean
@@ -62,17 +62,18 @@ export function served(address: { host: string; port: number }, { log = false } 
       const { onLost: _, onRevoke: __, ...rest } = source
       const id: number = await on.ask('subscribe', [rest], signal)
       const held = new Map<number, object>()
-      on.feeds.set(id, { source, held })
+      const tokenOf = (token: number): object => {
+        const known = held.get(token) ?? { id: token }
+        held.set(token, known)
+        return known
+      }
+      on.feeds.set(id, { source, held, tokenOf })
       const numbers = (tokens: readonly unknown[]): readonly number[] =>
         tokens.map((token) => (token as { id: number }).id)
       return {
         async receive(max, call: Call) {
           const deliveries = (await on.ask('receive', [id, max], call.signal)) as readonly { token: number }[]
-          return deliveries.map((delivery) => {
-            const token = { id: delivery.token }
-            held.set(delivery.token, token)
-            return { ...delivery, token }
-          }) as never
+          return deliveries.map((delivery) => ({ ...delivery, token: tokenOf(delivery.token) })) as never
         },
         async settle(batch, call) {
           const plainBatch = batch.map((each) => ({ ...each, token: (each.token as { id: number }).id }))
@@ -127,10 +128,12 @@ async function dial({ host, port }: { host: string; port: number }, signal: Abor
       return error ? call?.fail(revive(error)) : call?.done(value as never)
     }
     const known = feeds.get(feed ?? 0)
-    const own = tokens.flatMap((token) => known?.held.get(token) ?? [])
-    if (kind === 'lost') return known?.source.onLost(own)
+    if (!known) return
+    // What comes in one piece with the answer of a receive is heard before core has those deliveries: they are lost on their way.
+    const own = tokens.map(known.tokenOf)
+    if (kind === 'lost') return known.source.onLost(own)
     const over = (): void => tell({ kind: 'revoked', id })
-    known?.source.onRevoke(own).then(over, over)
+    known.source.onRevoke(own).then(over, over)
   })
   const end = (): void => {
     if (!alive) return

@@ -31,7 +31,15 @@ function attend(socket: Socket): void {
   socket.on('error', () => {})
   socket.on('close', () => adapter?.faults.crash())
 
-  const known = (list: readonly unknown[]): number[] => list.flatMap((token) => ids.get(token) ?? [])
+  /** Also of a token that is lost before its delivery is told: the adapter over there knows it then. */
+  const idOf = (token: unknown): number => {
+    const known = ids.get(token)
+    if (known !== undefined) return known
+    const id = ++count
+    ids.set(token, id)
+    tokens.set(id, token)
+    return id
+  }
   const calls: Record<string, (args: readonly any[], signal: AbortSignal) => unknown> = {
     connect([call, log], signal) {
       // A namespace is a broker of its own here, as in the memory harness.
@@ -49,10 +57,10 @@ function attend(socket: Socket): void {
       const made = await adapter?.subscribe(
         {
           ...(source as Source),
-          onLost: (list) => tell({ kind: 'lost', id: 0, feed, tokens: known(list) }),
+          onLost: (list) => tell({ kind: 'lost', id: 0, feed, tokens: list.map(idOf) }),
           onRevoke(list) {
             const id = ++count
-            tell({ kind: 'revoke', id, feed, tokens: known(list) })
+            tell({ kind: 'revoke', id, feed, tokens: list.map(idOf) })
             return new Promise((resolve) => revokes.set(id, resolve))
           },
         },
@@ -64,11 +72,8 @@ function attend(socket: Socket): void {
     async receive([feed, max], signal) {
       const deliveries = (await feeds.get(feed)?.receive(max, { signal })) ?? []
       return deliveries.map((delivery: Delivery) => {
-        const id = ++count
-        tokens.set(id, delivery.token)
-        ids.set(delivery.token, id)
         const { message, lane, position, count: times, leaseMs } = delivery
-        return { message, lane, position, count: times, leaseMs, token: id }
+        return { message, lane, position, count: times, leaseMs, token: idOf(delivery.token) }
       })
     },
     async settle([feed, batch], signal) {
