@@ -41,6 +41,7 @@ const consumerDefaults = () =>
       ['`idempotency`', 'none', 'a store'],
       ['`idempotencyKey`', 'source and id of the message', ''],
       ['`from`', '`beginning` where the broker keeps history, else `end` with a warning', ''],
+      ['`unknownTypes`', "`dead-letter`; with `on['*']` that handler", '`ignore`'],
     ],
   )
 
@@ -71,6 +72,8 @@ const channelDefaults = () =>
       ['`type`', "the channel's name", 'CloudEvents `type`'],
       ['`partitions`', "the adapter's", '1 to 1,024'],
       ['`maxBytes`', size(DEFAULT_MAX_BYTES), 'of a message, headers included'],
+      ['`version`', 'none, read as 1', '1 to 1,000,000'],
+      ['`upcast`', 'none', 'a step from each older version to the next'],
     ],
   )
 

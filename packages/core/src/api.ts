@@ -112,6 +112,11 @@ export interface Policy<O, Tx> extends Opt<{
   delivery: 'at-least-once' | 'at-most-once' | 'transactional'
   /** Where a new group begins. Default: the beginning, where the broker keeps history. */
   from: 'beginning' | 'end'
+  /**
+   * What becomes of a message whose type the channel's `types({ … })` does not name. Default: `dead-letter`; with `on` and its
+   * `'*'`, that handler gets the data, unchecked. `ignore` acknowledges it.
+   */
+  unknownTypes: 'dead-letter' | 'ignore'
   use: readonly Middleware[]
 }> {}
 export type Handler<O, Tx = undefined> = (value: O, ctx: Context<Tx>) => Maybe

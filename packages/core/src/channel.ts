@@ -3,6 +3,7 @@ import type { ChannelSpec } from './adapter.ts'
 import { type Codec, json } from './codec.ts'
 import { checkKeys, checkName, invalid, optionalFunction, optionalInteger } from './options.ts'
 import { show } from './duration.ts'
+import { checkVersions, schemaUrn, type Upcasts } from './versions.ts'
 
 /** Any Standard Schema: zod, valibot, arktype and others. */
 export type Schema<I = unknown, O = I> = StandardSchemaV1<I, O>
@@ -32,6 +33,12 @@ export interface ChannelDefinition {
   readonly type: (value: unknown) => string
   /** Made with {@link types}: the CloudEvents type says which schema, the body is `data` alone. */
   readonly variants: boolean
+  /** The types that it knows, where it is made with {@link types}. */
+  readonly known: ReadonlySet<string>
+  readonly version: number | undefined
+  readonly upcasts: Upcasts
+  /** CloudEvents `dataschema` of what is published: names the version. */
+  readonly dataSchema: string | undefined
 }
 
 export interface ChannelOptions<S extends AnySchema, G extends string> extends Opt<{
@@ -47,11 +54,18 @@ export interface ChannelOptions<S extends AnySchema, G extends string> extends O
   partitions: number
   /** Largest message in bytes as the broker counts them, headers included. Default 256 KiB. */
   maxBytes: number
+  /** The version of the data that is published, from 1: travels as CloudEvents `dataschema`. Default: none travels, which readers take for 1. */
+  version: number
+  /**
+   * What makes data of an older version that of the next: `{ 1: (v1) => v2 }`. Runs before validation, step by step up to
+   * `version`; of a channel of several types it gets `{ type, data }`. What throws goes to the dead letters.
+   */
+  upcast: Readonly<Record<number, (value: any) => unknown>> // oxlint-disable-line typescript/no-explicit-any -- what it was
 }> {
   readonly schema: S
 }
 
-const OPTIONS = ['schema', 'key', 'type', 'groups', 'codec', 'partitions', 'maxBytes']
+const OPTIONS = ['schema', 'key', 'type', 'groups', 'codec', 'partitions', 'maxBytes', 'version', 'upcast']
 export const DEFAULT_MAX_BYTES: number = 256 * 1024
 
 /**
@@ -92,7 +106,9 @@ export function channel<S extends AnySchema, const G extends string = string>(
   if (typeof type !== 'function' && (typeof type !== 'string' || type === ''))
     throw invalid(`${where}.type`, `expected a text or a function, got ${show(type)}.`)
   optionalFunction(key, `${where}.key`)
-  const variants = '~variants' in schema
+  const known = new Set((schema as { '~variants'?: readonly string[] })['~variants'])
+  const variants = known.size > 0
+  const { version, upcasts } = checkVersions(options.version, options.upcast, where)
   const definition: ChannelDefinition = {
     spec: {
       name,
@@ -106,6 +122,10 @@ export function channel<S extends AnySchema, const G extends string = string>(
     key: key,
     type: variants ? (value) => (value as { type: string }).type : typeof type === 'function' ? type : () => type,
     variants,
+    known,
+    version,
+    upcasts,
+    dataSchema: version === undefined ? undefined : schemaUrn(name, version),
   }
   return { name, groups: [...groups], '~definition': definition }
 }

@@ -1,9 +1,29 @@
 import { PolybusError } from './errors.ts'
 import { show } from './duration.ts'
+import type { MaybePromise } from './idempotency.ts'
 
-/** Turns values into bodies and back. `decode` throws on anything that `encode` could not have written. */
+/** What a codec is told of a message beside its value or its body. */
+export interface CodecContext {
+  readonly channel: string
+  /** The CloudEvents type; undefined where a foreign producer left it out. */
+  readonly type: string | undefined
+}
+
+/**
+ * Turns values into bodies and back. Either may take its time, to ask a schema registry for one.
+ *
+ * `decode` throws on anything that `encode` could not have written: the message goes to the dead letters. Where it throws a
+ * retryable `PolybusError` instead, consuming pauses, no attempt is counted, and the message is decoded again.
+ */
 export interface Codec {
   readonly contentType: string
+  /** It refuses by itself every value that it could not give back. Others have their first value, and all that is suspicious, read back before it leaves. */
+  readonly checked?: boolean | undefined
+  encode(value: unknown, about: CodecContext): MaybePromise<Uint8Array>
+  decode(body: Uint8Array, about: CodecContext): MaybePromise<unknown>
+}
+/** A codec that needs nothing but the value. */
+export interface PlainCodec extends Codec {
   encode(value: unknown): Uint8Array
   decode(body: Uint8Array): unknown
 }
@@ -11,7 +31,7 @@ export interface Codec {
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** The default: JSON in UTF-8. Bytes that are no UTF-8 are refused, not replaced. */
-export const json: Codec = {
+export const json: PlainCodec = {
   contentType: 'application/json',
   encode(value) {
     const text = JSON.stringify(value) as string | undefined
@@ -22,7 +42,7 @@ export const json: Codec = {
 }
 
 /** Text in UTF-8. */
-export const text: Codec = {
+export const text: PlainCodec = {
   contentType: 'text/plain; charset=utf-8',
   encode(value) {
     if (typeof value !== 'string')
@@ -36,7 +56,7 @@ export const text: Codec = {
 }
 
 /** Bytes as they are. They are copied both ways, so that nobody changes a message that is on its way. */
-export const bytes: Codec = {
+export const bytes: PlainCodec = {
   contentType: 'application/octet-stream',
   encode(value) {
     if (!(value instanceof Uint8Array))

@@ -28,6 +28,7 @@ export const ERRORS = {
   NOT_ATTEMPTED: { retryable: true, text: 'Not sent, because an earlier message of the same key failed.' },
   PUBLISH_TIMEOUT: { retryable: true, text: 'The message was not sent before its deadline.' },
   PUBLISH_UNCERTAIN: { retryable: true, text: 'The broker did not say whether it has the message.' },
+  REGISTRY_UNAVAILABLE: { retryable: true, text: 'The schema registry cannot be reached.' },
   SCHEMA_NOT_REVERSIBLE: { retryable: false, text: 'What the codec writes is not what the schema reads back.' },
   STALLED: { retryable: true, text: 'The subscription received nothing although there is a backlog.' },
   STORE_UNAVAILABLE: { retryable: true, text: 'The idempotency store cannot be reached.' },

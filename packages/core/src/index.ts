@@ -18,7 +18,7 @@ export {
 export { type BusInternals, createBus } from './bus.ts'
 export { type Bell, createBell } from './bell.ts'
 export { type Clock, createClock, sleep, systemClock, type Timer, type TimeSource } from './clock.ts'
-export { bytes, type Codec, json, text } from './codec.ts'
+export { bytes, type Codec, type CodecContext, json, type PlainCodec, text } from './codec.ts'
 export { consumer } from './consume/consumer.ts'
 export { LADDER_MS } from './consume/delay.ts'
 export { exponential, fixed, RetryAfter } from './consume/retry.ts'

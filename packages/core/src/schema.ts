@@ -7,9 +7,6 @@ export type Validated = StandardSchemaV1.Result<unknown>
 
 export const validate = (schema: Schema, value: unknown): MaybePromise<Validated> => schema['~standard'].validate(value)
 
-export const isPromise = <T>(value: MaybePromise<T> | void): value is Promise<T> =>
-  typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
-
 /** The issues in a line: the first three with their paths. */
 export function describeIssues(issues: readonly StandardSchemaV1.Issue[]): string {
   const texts = issues.slice(0, 3).map(({ path, message }) => {

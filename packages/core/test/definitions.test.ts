@@ -33,6 +33,15 @@ describe('channel', () => {
     ['null for a codec', { schema: trust(), codec: null }, "channel 'c'.codec"],
     ['no partitions', { schema: trust(), partitions: 0 }, "channel 'c'.partitions"],
     ['negative bytes', { schema: trust(), maxBytes: -1 }, "channel 'c'.maxBytes"],
+    ['version 0', { schema: trust(), version: 0 }, "channel 'c'.version"],
+    ['steps that lead nowhere', { schema: trust(), upcast: { 1: handler } }, "channel 'c'.upcast"],
+    ['a step too far', { schema: trust(), version: 2, upcast: { 2: handler } }, "channel 'c'.upcast"],
+    ['a step that is none', { schema: trust(), version: 2, upcast: { 1: 'v2' } }, "channel 'c'.upcast[1]"],
+    [
+      'a step that is missing',
+      { schema: trust(), version: 4, upcast: { 1: handler, 3: handler } },
+      "channel 'c'.upcast[2]",
+    ],
   ]
   for (const [what, options, field] of wrong)
     test(`refused: ${what}`, () => {
@@ -45,7 +54,9 @@ describe('channel', () => {
     expect(channel('c', { schema: trust() })['~definition']).toMatchObject({
       spec: { name: 'c', keyed: false, groups: [], maxBytes: 262_144, partitions: undefined },
       variants: false,
+      dataSchema: undefined,
     })
+    expect(channel('c-d', { schema: trust(), version: 2 })['~definition'].dataSchema).toBe('urn:polybus:c-d:v2')
     expect(channel('c', { schema: trust() })['~definition'].type(1)).toBe('c')
     expect(channel('c', { schema: trust<string>(), type: (value) => `t.${value}` })['~definition'].type('x')).toBe(
       't.x',
@@ -87,6 +98,8 @@ describe('consumer', () => {
       "consumer 'orders/email'.batch.size",
     ],
     ['on without types()', { on: { placed: handler } }, "consumer 'orders/email'.on"],
+    ['unknownTypes without types()', { handler, unknownTypes: 'ignore' }, "consumer 'orders/email'.unknownTypes"],
+    ['other unknownTypes', { handler, unknownTypes: 'drop' }, "consumer 'orders/email'.unknownTypes"],
   ]
   for (const [what, options, field] of wrong)
     test(`refused: ${what}`, () => {

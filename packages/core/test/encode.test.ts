@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { bytes, channel, type ChannelOptions, json, text, trust, types } from '../src/index.ts'
+import {
+  bytes,
+  channel,
+  type ChannelOptions,
+  type Codec,
+  json,
+  PolybusError,
+  text,
+  trust,
+  types,
+} from '../src/index.ts'
 import { createEncode } from '../src/publish/encode.ts'
 import { codeOf, thrown } from './fake.ts'
 import { refuse, schema } from './schema-rig.ts'
@@ -10,7 +20,7 @@ circle['self'] = circle
 
 const encoder = (shape: unknown, over: Partial<ChannelOptions<any, any>> = {}) => {
   const encode = createEncode(channel('things', { schema: shape as any, ...over })['~definition'])
-  return (value: unknown): any => JSON.parse(Buffer.from(encode(value) as Uint8Array).toString())
+  return (value: unknown): any => JSON.parse(Buffer.from(encode(value, 'things') as Uint8Array).toString())
 }
 const code = (shape: unknown, value: unknown): string => thrown(() => encoder(shape)(value)).code
 
@@ -54,7 +64,10 @@ describe('what goes on the wire is the input', () => {
 })
 
 describe('null', () => {
-  const encode = (options: ChannelOptions<any, any>) => createEncode(channel('things', options)['~definition'])
+  const encode = (options: ChannelOptions<any, any>) => {
+    const of = createEncode(channel('things', options)['~definition'])
+    return (value: unknown) => of(value, 'things')
+  }
   test('is a message without a body, whatever the codec', () => {
     for (const codec of [json, text, bytes]) expect(encode({ schema: trust(), codec })(null)).toBe(null)
     expect(encode({ schema: types({ gone: z.null() }) })({ type: 'gone', data: null })).toBe(null)
@@ -184,7 +197,7 @@ describe('asynchronous schemas', () => {
   const later = (check: (value: any) => any) => schema((value) => Promise.resolve(value).then(check))
   const run = async (shape: unknown, value: unknown): Promise<Uint8Array> => {
     const encode = createEncode(channel('things', { schema: shape as any })['~definition'])
-    return (await encode(value)) ?? new Uint8Array()
+    return (await encode(value, 'things')) ?? new Uint8Array()
   }
   test('validate, strip and prove just the same', async () => {
     const shape = later((value) => ({ value: { id: value.id } }))
@@ -220,8 +233,51 @@ describe('asynchronous schemas', () => {
     const encode = createEncode(
       channel('things', { schema: later((value) => ({ value: { id: value.id } })) as any })['~definition'],
     )
-    const [a, b] = await Promise.all([encode({ id: 'a', extra: 1 }), encode({ id: 'b' })])
+    const [a, b] = await Promise.all([encode({ id: 'a', extra: 1 }, 't'), encode({ id: 'b' }, 't')])
     expect([a, b].map((body) => String(Buffer.from(body ?? [])))).toEqual(['{"id":"a"}', '{"id":"b"}'])
+  })
+})
+
+describe('codecs that ask somebody first', () => {
+  const later: Codec = {
+    contentType: 'x/later',
+    encode: async (value) => json.encode(value),
+    decode: async (body) => json.decode(body),
+  }
+  const encode = (codec: Codec, shape: unknown = trust()) => {
+    const of = createEncode(channel('things', { schema: shape as any, codec })['~definition'])
+    return async (value: unknown, type: string) => of(value, type)
+  }
+  test('are waited for, and their first value is read back as any other', async () => {
+    const own = encode(later)
+    expect(String(await own({ a: 1 }, 'things'))).toBe('{"a":1}')
+    expect(await codeOf(encode({ ...later, decode: async () => 'other' })({ a: 1 }, 't'))).toBe('SCHEMA_NOT_REVERSIBLE')
+    expect(await codeOf(encode({ ...later, decode: () => Promise.reject(new Error('no')) })(1, 't'))).toBe(
+      'SCHEMA_NOT_REVERSIBLE',
+    )
+    expect(await codeOf(encode({ ...later, encode: () => Promise.reject(new Error('no')) })(1, 't'))).toBe(
+      'UNSERIALISABLE',
+    )
+  })
+  test('are told channel and type', async () => {
+    const seen: unknown[] = []
+    const codec: Codec = { ...later, encode: (value, about) => (seen.push(about), later.encode(value, about)) }
+    await encode(codec, types({ placed: trust<number>() }))({ type: 'placed', data: 1 }, 'placed')
+    expect(seen).toEqual([{ channel: 'things', type: 'placed' }])
+  })
+  test('say by themselves why not, and that nothing was sent', async () => {
+    const away = new PolybusError('REGISTRY_UNAVAILABLE', 'it is asleep')
+    const codec = { ...later, encode: () => Promise.reject(away) }
+    await expect(encode(codec)({ a: 1 }, 't')).rejects.toMatchObject({
+      code: 'REGISTRY_UNAVAILABLE',
+      retryable: true,
+      sent: 'no',
+      message: expect.stringContaining("Channel 'things': it is asleep"),
+    })
+  })
+  test('that check by themselves are not read back', async () => {
+    const codec: Codec = { ...later, checked: true, decode: () => Promise.reject(new Error('never asked')) }
+    expect(String(await encode(codec)({ at: new Date(0) }, 't'))).toBe('{"at":"1970-01-01T00:00:00.000Z"}')
   })
 })
 

@@ -2,11 +2,12 @@ import { describe, expect, test } from 'vitest'
 import type { Selection } from '../src/api.ts'
 import { createDecode } from '../src/consume/decode.ts'
 import { HEADER } from '../src/consume/progress.ts'
-import { matches, readLetter, replayed } from '../src/dead-letter/letter.ts'
-import { channel, trust } from '../src/index.ts'
+import { matches, readLetter as read, replayed } from '../src/dead-letter/letter.ts'
+import { channel, json, PolybusError, trust } from '../src/index.ts'
 import { EPOCH, wire } from './fake.ts'
 
 const decode = createDecode(channel('things', { schema: trust() })['~definition'])
+const readLetter = async (raw: Parameters<typeof read>[0], by = decode) => (await read(raw, by)).letter
 const dead = wire({
   id: 'm-1',
   key: 'k',
@@ -47,6 +48,13 @@ test('what the broker put there itself has its reason, and what cannot be read h
     error: { name: '', message: '' },
     lastFailedAt: new Date(EPOCH),
   })
+})
+test('what cannot be read just now says so: its value is not undefined for good', async () => {
+  const away = new PolybusError('REGISTRY_UNAVAILABLE')
+  const codec = { ...json, decode: () => Promise.reject(away) }
+  const later = createDecode(channel('things', { schema: trust(), codec })['~definition'])
+  expect((await read({ position: 'd-1', message: dead }, later)).unread).toBe(away)
+  expect((await read({ position: 'd-1', message: dead }, decode)).unread).toBeUndefined()
 })
 test('dates that are nonsense fall back to the message', async () => {
   const letter = await readLetter(

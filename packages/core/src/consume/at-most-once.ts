@@ -1,6 +1,6 @@
 // At most once: decode, acknowledge for good, then the handler, one attempt. What it throws is counted, never tried again.
 import type { BusEvent } from '../api.ts'
-import { isPromise } from '../schema.ts'
+import { isPromise } from '../maybe.ts'
 import type { Attempt } from './attempt.ts'
 import type { AttemptResult } from './decide.ts'
 import type { Decoded } from './decode.ts'
@@ -28,7 +28,7 @@ export function startAtMostOnce(flight: Flight, steps: AtMostOnceSteps): void {
     ended()
   }
   const decided = (decoded: Decoded): void => {
-    if (!decoded.ok) return conclude({ kind: 'refused', reason: decoded.reason, error: decoded.error })
+    if (!decoded.ok) return conclude(decoded.result)
     if (flight.state !== 'running') return finish()
     onEnded(flight, (how) => {
       // Not acknowledged: somebody else will get it.

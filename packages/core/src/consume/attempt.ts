@@ -6,7 +6,7 @@ import { describeError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
 import type { Message } from '../message.ts'
 import { createOutputs, type Outputs } from '../outputs.ts'
-import { isPromise } from '../schema.ts'
+import { isPromise } from '../maybe.ts'
 import { viewMessage } from '../view.ts'
 import type { Invoke } from './compose.ts'
 import { type ContextShared, HandlerContext } from './context.ts'
@@ -155,6 +155,13 @@ class Execution implements Job, Timed {
   }
 }
 
+/** Its type is to be ignored. Where others of its key wait behind it, that would leave them there for good. */
+function ignored({ progress }: Flight): AttemptResult {
+  if (progress.line === undefined) return DONE
+  const text = 'Its type is ignored, but messages of its key wait behind it: discard it, and they go on.'
+  return { kind: 'refused', reason: 'invalid', error: new PolybusError('DECODE_FAILED', text) }
+}
+
 export function createAttempt(options: AttemptOptions): Attempt {
   const { deduplicate, idempotencyKey, deliveryLimit, unrun, keyPrefix } = options
 
@@ -199,7 +206,7 @@ export function createAttempt(options: AttemptOptions): Attempt {
   const decode = (flight: Flight): MaybePromise<Decoded> => options.decode(flight.delivery.message)
   const handleDecoded = (flight: Flight, decoded: Decoded, conclude: Conclude): void => {
     if (decoded.ok) handle(flight, decoded.value, conclude)
-    else conclude(flight, { kind: 'refused', reason: decoded.reason, error: decoded.error })
+    else conclude(flight, decoded.result.kind === 'done' ? ignored(flight) : decoded.result)
   }
 
   return {

@@ -17,6 +17,7 @@ import {
   optionalFunction,
   optionalInteger,
 } from '../options.ts'
+import type { UnknownTypes } from './decode.ts'
 import { type RetryPolicy, retryPolicy } from './retry.ts'
 
 export type AnyStore = ClaimStore | TransactionalStore<unknown>
@@ -35,6 +36,7 @@ export interface ConsumerDefinition {
   readonly idempotencyKey: ((value: unknown, message: Message) => string) | undefined
   readonly delivery: 'at-least-once' | 'at-most-once' | 'transactional'
   readonly from: 'beginning' | 'end' | undefined
+  readonly unknownTypes: UnknownTypes
   readonly use: readonly Middleware[]
   readonly run:
     | { readonly kind: 'each'; readonly handler: Handler<unknown, unknown> }
@@ -55,6 +57,7 @@ const POLICY = [
   'idempotencyKey',
   'delivery',
   'from',
+  'unknownTypes',
   'use',
 ]
 const RUN = ['handler', 'on', 'batch']
@@ -80,6 +83,7 @@ interface RawOptions {
   readonly idempotencyKey?: ConsumerDefinition['idempotencyKey']
   readonly delivery?: ConsumerDefinition['delivery']
   readonly from?: 'beginning' | 'end'
+  readonly unknownTypes?: 'dead-letter' | 'ignore'
   readonly use?: readonly Middleware[]
   readonly handler?: Handler<unknown, unknown>
   readonly on?: Record<string, Handler<unknown, unknown>>
@@ -133,9 +137,19 @@ function define(channel: AnyChannel, group: string, options: RawOptions): Consum
       optionalChoice(options.delivery, `${where}.delivery`, ['at-least-once', 'at-most-once', 'transactional']) ??
       'at-least-once',
     from: optionalChoice(options.from, `${where}.from`, ['beginning', 'end']),
+    unknownTypes: unknownTypes(options, definition, where),
     use,
     run: defineRun(options, definition, where),
   }
+}
+
+function unknownTypes(options: RawOptions, channel: ChannelDefinition, where: string): UnknownTypes {
+  const given = optionalChoice(options.unknownTypes, `${where}.unknownTypes`, ['dead-letter', 'ignore'])
+  if (given !== undefined && !channel.variants)
+    throw invalid(`${where}.unknownTypes`, 'needs a channel whose schema is made with types({ … }).')
+  const all = options.on?.['*']
+  if (given !== undefined && all) throw invalid(`${where}.unknownTypes`, "contradicts on['*'], which gets them.")
+  return given ?? (all ? 'handle' : 'dead-letter')
 }
 
 function defineRun(options: RawOptions, channel: ChannelDefinition, where: string): ConsumerDefinition['run'] {
@@ -165,7 +179,7 @@ function byType(
   where: string,
 ): Handler<unknown, unknown> {
   if (!channel.variants) throw invalid(`${where}.on`, 'needs a channel whose schema is made with types({ … }).')
-  const known = (channel.schema as unknown as { '~variants': readonly string[] })['~variants']
+  const known = [...channel.known]
   checkKeys(on, [...known, '*'], `${where}.on`)
   for (const [type, handler] of Object.entries(on)) optionalFunction(handler, `${where}.on['${type}']`)
   const missing = known.filter((type) => typeof on[type] !== 'function')

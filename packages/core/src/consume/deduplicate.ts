@@ -3,7 +3,7 @@ import { type Clock, sleep } from '../clock.ts'
 import { createDeadlines, type Due } from '../deadlines.ts'
 import { asPolybusError, PolybusError } from '../errors.ts'
 import type { Claim, ClaimStore, MaybePromise, ParkedMessage, TransactionalStore } from '../idempotency.ts'
-import { isPromise } from '../schema.ts'
+import { isPromise } from '../maybe.ts'
 import { type AttemptResult, DONE } from './decide.ts'
 import type { Parked, Place } from './parked.ts'
 

@@ -121,7 +121,7 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
       delayMs: options.delayMs,
     },
     attempt: createAttempt({
-      decode: createDecode(channel),
+      decode: createDecode(channel, definition.unknownTypes),
       deduplicate: deduplication(store, clock, onTrouble, parked),
       parked,
       idempotencyKey: definition.idempotencyKey,

@@ -1,6 +1,6 @@
 // List, replay, edit and discard, the same on every broker that lets one look.
 import type { Adapter, BrowseSession, Capabilities, RawDeadLetter } from '../adapter.ts'
-import type { Acted, ActOptions, DeadLetter, DeadLetters, Logger, Selection } from '../api.ts'
+import type { Acted, ActOptions, DeadLetters, Logger, Selection } from '../api.ts'
 import type { ChannelDefinition } from '../channel.ts'
 import { type Clock, sleep } from '../clock.ts'
 import { createDecode } from '../consume/decode.ts'
@@ -13,7 +13,7 @@ import { checkKeys, invalid, optionalChoice, optionalFunction } from '../options
 import type { Publisher } from '../publish/publisher.ts'
 import type { Supervisor } from '../supervisor.ts'
 import { createLines, refuseOtherKey } from './lines.ts'
-import { matches, readLetter, replayed } from './letter.ts'
+import { matches, readLetter, type ReadLetter, replayed } from './letter.ts'
 import { show } from '../duration.ts'
 
 export interface AdminOptions {
@@ -82,14 +82,14 @@ export function createAdmin(
     session: BrowseSession,
     selection: Selection,
     signal: AbortSignal,
-  ): AsyncGenerator<{ raw: RawDeadLetter; letter: DeadLetter<unknown> }> {
+  ): AsyncGenerator<ReadLetter & { raw: RawDeadLetter }> {
     for (;;) {
       const page = await call((limit) => session.next(PAGE, { signal: limit }), signal)
       if (page.length === 0) return
       for (const raw of page) {
         refuseAborted(signal)
-        const letter = await readLetter(raw, decode)
-        if (matches(letter, selection)) yield { raw, letter }
+        const read = await readLetter(raw, decode)
+        if (matches(read.letter, selection)) yield { raw, ...read }
       }
     }
   }
@@ -99,7 +99,7 @@ export function createAdmin(
     selection: Selection,
     { progress }: ActOptions,
     signal: AbortSignal,
-    act: (raw: RawDeadLetter, letter: DeadLetter<unknown>) => Promise<void>,
+    act: (raw: RawDeadLetter, read: ReadLetter) => Promise<void>,
     atOnce: number,
   ): Promise<Acted> => {
     const session = await open(signal)
@@ -128,13 +128,14 @@ export function createAdmin(
     // A letter that comes back while we are at it has been replayed once more: it is left for the next time.
     const seen = new Map<string, number>()
     try {
-      for await (const { raw, letter } of walk(session, selection, signal)) {
+      for await (const { raw, ...read } of walk(session, selection, signal)) {
+        const { letter } = read
         const { replays } = readProgress(raw.message)
         const before = seen.get(letter.id)
         if (before !== undefined && replays > before) continue
         seen.set(letter.id, replays)
         try {
-          await act(raw, letter)
+          await act(raw, read)
           acted.push(raw)
         } catch (error) {
           if (PolybusError.is(error, 'ABORTED') && signal.aborted) throw error
@@ -199,7 +200,10 @@ export function createAdmin(
       const signal = checkAct(given, 'list()', ['signal'])
       const session = await open(signal)
       try {
-        for await (const { letter } of walk(session, selection, signal)) yield letter
+        for await (const { letter, unread } of walk(session, selection, signal)) {
+          if (unread) throw unread
+          yield letter
+        }
       } finally {
         await end(session)
       }
@@ -218,7 +222,7 @@ export function createAdmin(
         selection,
         given,
         signal,
-        async (raw, letter) => {
+        async (raw, { letter, unread }) => {
           if (perSecond !== undefined) {
             await sleep(clock, next - clock.now(), signal)
             refuseAborted(signal)
@@ -226,11 +230,14 @@ export function createAdmin(
           }
           let message = replayed(raw.message)
           if (edit) {
+            if (unread) throw unread
             const value = await edit(letter.value, letter)
+            const type = channel.type(value)
             message = {
               ...message,
-              body: await publisher.encode(channel, value),
-              type: channel.type(value),
+              body: await publisher.encode(channel, value, type),
+              type,
+              dataSchema: channel.dataSchema,
               key: channel.key ? channel.key(value) : message.key,
               contentType: channel.codec.contentType,
             }

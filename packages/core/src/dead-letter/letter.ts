@@ -3,6 +3,7 @@ import type { RawDeadLetter } from '../adapter.ts'
 import type { DeadLetter, Selection } from '../api.ts'
 import type { Decode } from '../consume/decode.ts'
 import { foreignHeaders, HEADER, readHeader, readProgress } from '../consume/progress.ts'
+import type { PolybusError } from '../errors.ts'
 import type { WireMessage } from '../message.ts'
 import { viewMessage } from '../view.ts'
 
@@ -11,13 +12,19 @@ const date = (text: string | undefined, otherwise: number): Date => {
   return new Date(Number.isNaN(parsed) ? otherwise : parsed)
 }
 
-export async function readLetter({ message, position }: RawDeadLetter, decode: Decode): Promise<DeadLetter<unknown>> {
+export interface ReadLetter {
+  readonly letter: DeadLetter<unknown>
+  /** Why its value cannot be read just now. */
+  readonly unread: PolybusError | undefined
+}
+
+export async function readLetter({ message, position }: RawDeadLetter, decode: Decode): Promise<ReadLetter> {
   const { headers } = message
   const progress = readProgress(message)
   const id = progress.id ?? message.id ?? position
   const decoded = await decode(message)
   const at = message.time ?? 0
-  return {
+  const letter: DeadLetter<unknown> = {
     id,
     message: viewMessage(message, id, progress.origin ?? position),
     value: decoded.ok ? decoded.value : undefined,
@@ -32,6 +39,8 @@ export async function readLetter({ message, position }: RawDeadLetter, decode: D
     lastFailedAt: date(progress.lastFailedAt, at),
     wire: progress.id === undefined && message.source === undefined ? withId(message, id) : message,
   }
+  const away = !decoded.ok && decoded.result.kind === 'unavailable' ? decoded.result.error : undefined
+  return { letter, unread: away }
 }
 
 /** A foreign message keeps the id that it was given: elsewhere its position is another one. */

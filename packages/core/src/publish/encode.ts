@@ -1,22 +1,14 @@
 // From a value to a body: validate, strip what the schema strips, encode, and prove that it can be read back.
 import type { ChannelDefinition } from '../channel.ts'
-import { json } from '../codec.ts'
+import { type CodecContext, json } from '../codec.ts'
 import { describeError, PolybusError } from '../errors.ts'
 import type { MaybePromise } from '../idempotency.ts'
-import {
-  describeIssues,
-  type Findings,
-  inspect,
-  isPromise,
-  sameData,
-  strip,
-  validate,
-  type Validated,
-} from '../schema.ts'
+import { after, isPromise } from '../maybe.ts'
+import { describeIssues, type Findings, inspect, sameData, strip, validate, type Validated } from '../schema.ts'
 
 /** Null, which a codec never sees, is a message without a body: on a compacted topic it takes its key away. */
 export type Body = Uint8Array | null
-export type Encode = (value: unknown) => MaybePromise<Body>
+export type Encode = (value: unknown, type: string) => MaybePromise<Body>
 
 /**
  * The wire carries the encoded input, never the output: encoding the output would transform twice. The first value of a
@@ -49,11 +41,15 @@ export function createEncode(channel: ChannelDefinition): Encode {
       )
     return result.value
   }
-  const encode = (value: unknown): Body => {
-    try {
-      const data = variants ? (value as { data: unknown }).data : value
-      return data === null ? null : codec.encode(data)
-    } catch (error) {
+  const encode = (value: unknown, about: CodecContext): MaybePromise<Body> => {
+    const failed = (error: unknown): never => {
+      // A registry that is away, say, or a schema that is missing there: the codec knows best.
+      if (PolybusError.is(error) && error.code !== 'UNSERIALISABLE')
+        throw new PolybusError(error.code, `Channel '${spec.name}': ${error.message}`, {
+          cause: error,
+          sent: 'no',
+          retryable: error.retryable,
+        })
       if (holdsBigint(value)) throw notReversible(spec.name, 'it holds a bigint', error)
       throw new PolybusError(
         'UNSERIALISABLE',
@@ -61,14 +57,27 @@ export function createEncode(channel: ChannelDefinition): Encode {
         { cause: error, sent: 'no' },
       )
     }
-  }
-  const prove = (value: unknown, output: unknown, body: Body): MaybePromise<Body> => {
-    let data: unknown
     try {
-      data = body === null ? null : codec.decode(body)
+      const data = variants ? (value as { data: unknown }).data : value
+      if (data === null) return null
+      const body = codec.encode(data, about)
+      return isPromise(body) ? body.catch(failed) : body
     } catch (error) {
+      return failed(error)
+    }
+  }
+  const readBack = (body: Body, about: CodecContext): MaybePromise<unknown> => {
+    const failed = (error: unknown): never => {
       throw notReversible(spec.name, `the codec cannot read its own bytes (${describeError(error).message})`, error)
     }
+    try {
+      const data = body === null ? null : codec.decode(body, about)
+      return isPromise(data) ? data.catch(failed) : data
+    } catch (error) {
+      return failed(error)
+    }
+  }
+  const prove = (value: unknown, output: unknown, body: Body, data: unknown): MaybePromise<Body> => {
     const decoded = variants ? { type: (value as { type: string }).type, data } : data
     const check = (result: Validated): Body => {
       if (result.issues)
@@ -79,26 +88,28 @@ export function createEncode(channel: ChannelDefinition): Encode {
       if (body !== null) proven = true
       return body
     }
-    const result = validated(decoded)
-    return isPromise(result) ? result.then(check) : check(result)
+    return after(validated(decoded), check)
   }
-  const encodeValidated = (value: unknown, output: unknown): MaybePromise<Body> => {
+  const encodeProven = (value: unknown, output: unknown, about: CodecContext, exotic: boolean): MaybePromise<Body> => {
+    const finish = (body: Body): MaybePromise<Body> =>
+      codec.checked || (proven && !exotic)
+        ? body
+        : after(readBack(body, about), (data) => prove(value, output, body, data))
+    return after(encode(value, about), finish)
+  }
+  const encodeValidated = (value: unknown, output: unknown, about: CodecContext): MaybePromise<Body> => {
     findings.extra = findings.exotic = findings.deep = false
     inspect(value, output, findings)
     const exotic = findings.exotic && codec === json
     if (findings.extra) {
       const stripped = strip(value, output)
-      const again = validated(stripped)
       // A transform may need the very keys that its result lacks: then the value goes as it is.
-      const choose = (result: Validated): MaybePromise<Body> => {
+      return after(validated(stripped), (result) => {
         const kept = !result.issues && sameData(result.value, output) ? stripped : value
-        const body = encode(kept)
-        return proven && !exotic ? body : prove(kept, output, body)
-      }
-      return isPromise(again) ? again.then(choose) : choose(again)
+        return encodeProven(kept, output, about, exotic)
+      })
     }
-    const body = encode(value)
-    return proven && !exotic ? body : prove(value, output, body)
+    return encodeProven(value, output, about, exotic)
   }
 
   /** Whatever a value does when it is looked at (getters, proxies, depth) is an error of the value. */
@@ -108,14 +119,11 @@ export function createEncode(channel: ChannelDefinition): Encode {
     throw new PolybusError('UNSERIALISABLE', text, { cause: error, sent: 'no' })
   }
 
-  return (value) => {
+  return (value, type) => {
     try {
-      const result = validated(value)
-      if (!isPromise(result)) {
-        const body = encodeValidated(value, accept(result))
-        return isPromise(body) ? body.catch(typed) : body
-      }
-      return result.then((settled) => encodeValidated(value, accept(settled))).catch(typed)
+      const about = { channel: spec.name, type }
+      const body = after(validated(value), (result) => encodeValidated(value, accept(result), about))
+      return isPromise(body) ? body.catch(typed) : body
     } catch (error) {
       return typed(error)
     }

@@ -10,7 +10,7 @@ import { createIds } from '../ids.ts'
 import type { Headers, WireMessage } from '../message.ts'
 import type { Outputs } from '../outputs.ts'
 import { checkKeys } from '../options.ts'
-import { isPromise } from '../schema.ts'
+import { isPromise } from '../maybe.ts'
 import { bounded } from './bounded.ts'
 import { checkHeaders, checkOptions, checkSize, keyOf, refuseUnsupportedOptions, typeOf } from './checks.ts'
 import { type Body, createEncode, type Encode } from './encode.ts'
@@ -50,7 +50,7 @@ export interface Publisher {
   /** A ready message to any destination, such as a replay. */
   send(message: WireMessage, to: Destination, signal?: AbortSignal): Promise<PublishReceipt>
   /** A value's body, as `publish` would write it. */
-  encode(channel: ChannelDefinition, value: unknown): MaybePromise<Body>
+  encode(channel: ChannelDefinition, value: unknown, type: string): MaybePromise<Body>
   /** What was accepted is still sent; at the signal the rest is rejected. */
   close(signal: AbortSignal): Promise<void>
   readonly queue: Queue
@@ -128,7 +128,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
       headers,
       body,
       contentType: channel.codec.contentType,
-      dataSchema: undefined,
+      dataSchema: channel.dataSchema,
       correlationId: given.correlationId ?? correlation?.correlationId,
       causationId: correlation?.causationId,
     }
@@ -191,7 +191,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
     }
 
     const capabilities = options.ensure(channel)
-    const body = state.encode(value)
+    const body = state.encode(value, draft.type)
     const simple = use.length === 0 && !trace
     if (simple && !state.turn && !isPromise(capabilities) && !isPromise(body))
       return enqueue(draft, capabilities, body, headers)
@@ -285,7 +285,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
 
   return {
     queue,
-    encode: (channel, value) => stateOf(channel).encode(value),
+    encode: (channel, value, type) => stateOf(channel).encode(value, type),
     // Never throws: every failure is the promise's.
     publish(channel, value, given = NO_OPTIONS, correlation, outputs) {
       try {
