@@ -1,4 +1,4 @@
-// Jars by their Maven coordinates, with all that they need: fetched once, into a folder that is named by the coordinates.
+// Jars by their Maven coordinates with all that they need, and archives, unpacked: fetched once, into a folder that is named by the coordinates.
 import { execFile } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -31,6 +31,33 @@ export async function jarsOf(
   say: Say,
   signal?: AbortSignal,
 ): Promise<string> {
+  return join(await fetched(broker, coordinates, 'copy', mvn, say, signal), '*')
+}
+
+/**
+ * The folder that an archive is unpacked in.
+ *
+ * @param coordinates `group:artifact:version:type:classifier`.
+ * @throws {BrokerUnavailable} as {@link jarsOf}.
+ */
+export function archiveOf(
+  broker: string,
+  coordinates: string,
+  mvn: string,
+  say: Say,
+  signal?: AbortSignal,
+): Promise<string> {
+  return fetched(broker, [coordinates], 'unpack', mvn, say, signal)
+}
+
+async function fetched(
+  broker: string,
+  coordinates: readonly string[],
+  how: 'copy' | 'unpack',
+  mvn: string,
+  say: Say,
+  signal?: AbortSignal,
+): Promise<string> {
   const name = createHash('sha256').update(coordinates.join('\n')).digest('hex').slice(0, 16)
   const folder = join(jarsFolder(), name)
   if (!existsSync(folder))
@@ -38,16 +65,17 @@ export async function jarsOf(
       `${folder}.lock`,
       async () => {
         // Another process may have done it while this one waited for the lock.
-        if (!existsSync(folder)) await fetchJars(broker, coordinates, mvn, folder, say, signal)
+        if (!existsSync(folder)) await fetchAll(broker, coordinates, how, mvn, folder, say, signal)
       },
       { limitMs: FETCH_LIMIT_MS, signal },
     )
-  return join(folder, '*')
+  return folder
 }
 
-async function fetchJars(
+async function fetchAll(
   broker: string,
   coordinates: readonly string[],
+  how: 'copy' | 'unpack',
   mvn: string,
   folder: string,
   say: Say,
@@ -60,7 +88,7 @@ async function fetchJars(
   const start = performance.now()
   try {
     writeFileSync(join(draft, 'pom.xml'), pom(coordinates))
-    const goal = `org.apache.maven.plugins:maven-dependency-plugin:${PLUGIN}:copy-dependencies`
+    const goal = `org.apache.maven.plugins:maven-dependency-plugin:${PLUGIN}:${how}-dependencies`
     const options = { cwd: draft, timeout: FETCH_LIMIT_MS, maxBuffer: 64 * 2 ** 20, ...(signal && { signal }) }
     await promisify(execFile)(
       mvn,
@@ -94,8 +122,12 @@ function removeDrafts(folder: string): void {
 
 function pom(coordinates: readonly string[]): string {
   const dependencies = coordinates.map((each) => {
-    const [group, artifact, version] = each.split(':')
-    return `    <dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`
+    const [group, artifact, version, type, classifier] = each.split(':')
+    // What an archive would need at run time lies in it.
+    const archive = type
+      ? `<type>${type}</type><classifier>${classifier}</classifier><exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>`
+      : ''
+    return `    <dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version>${archive}</dependency>`
   })
   return `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>

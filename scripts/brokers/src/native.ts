@@ -31,12 +31,13 @@ const LOG_BYTES = 2 ** 20
 export function native(service: Service, own: Native, place: Place, say: Say): Driver {
   const state = (): State | undefined => readState(place)
   const server = (): ProcessRef | undefined => state()?.processes['server']
-  const layoutOf = (ports: State['ports'], jars: string): Layout => ({
+  const layoutOf = (ports: State['ports'], { jars, archive }: Pick<Layout, 'jars' | 'archive'>): Layout => ({
     folder: place.folder,
     data: place.data,
     logs: dirname(place.log),
     ports,
     jars,
+    archive,
   })
 
   /** The server first: the others serve it. */
@@ -58,12 +59,12 @@ export function native(service: Service, own: Native, place: Place, say: Say): D
       return now === 'gone' ? 'stopped' : now
     },
     async start(signal) {
-      const { programs, jars } = await provide(place.name, own, say, signal)
+      const { programs, ...files } = await provide(place.name, own, say, signal)
       // What is left of a server that died by itself.
       await endAll('SIGKILL')
       const ports = state()?.ports ?? {}
       await allFree(service, ports)
-      const layout = layoutOf(ports, jars)
+      const layout = layoutOf(ports, files)
       mkdirSync(place.data, { recursive: true })
       mkdirSync(layout.logs, { recursive: true })
       for (const [file, content] of Object.entries(own.files?.(layout) ?? {}))

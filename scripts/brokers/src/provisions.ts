@@ -1,6 +1,6 @@
-// What a native server needs of this machine: its programs and its jars.
+// What a native server needs of this machine: its programs, and its jars or its archive.
 import { programsOf, type Say } from './install.ts'
-import { jarsOf } from './maven.ts'
+import { archiveOf, jarsOf } from './maven.ts'
 import type { Native } from './service.ts'
 
 export interface Provisions {
@@ -8,6 +8,8 @@ export interface Provisions {
   readonly programs: Readonly<Record<string, string>>
   /** A class path; empty where nothing runs on Java. */
   readonly jars: string
+  /** The folder of the unpacked archive; empty where there is none. */
+  readonly archive: string
 }
 
 /**
@@ -17,6 +19,8 @@ export interface Provisions {
  */
 export async function provide(broker: string, native: Native, say: Say, signal?: AbortSignal): Promise<Provisions> {
   const programs = await programsOf(broker, native, say, signal)
-  const jars = native.jars ? await jarsOf(broker, native.jars, programs['mvn'] ?? 'mvn', say, signal) : ''
-  return { programs, jars }
+  const mvn = programs['mvn'] ?? 'mvn'
+  const jars = native.jars ? await jarsOf(broker, native.jars, mvn, say, signal) : ''
+  const archive = native.archive === undefined ? '' : await archiveOf(broker, native.archive, mvn, say, signal)
+  return { programs, jars, archive }
 }

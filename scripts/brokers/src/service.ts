@@ -56,6 +56,8 @@ export interface Native {
   readonly elsewhere: string
   /** By Maven coordinates, `group:artifact:version`: fetched with all that they need, by the program `mvn`. */
   readonly jars?: readonly string[]
+  /** As `jars`, of what comes as an archive that is unpacked: `group:artifact:version:type:classifier`. */
+  readonly archive?: string
   /** More ports than the first, by name. */
   readonly ownPorts?: readonly string[]
   /** The server's own log in the folder of logs, where it is not what it prints. */
@@ -98,4 +100,6 @@ export interface Layout {
   readonly ports: Readonly<Record<string, number>>
   /** The class path of {@link Native.jars}; empty where there are none. */
   readonly jars: string
+  /** The folder of {@link Native.archive}; empty where there is none. */
+  readonly archive: string
 }

@@ -4,6 +4,7 @@ import { kafka } from './kafka.ts'
 import { postgres } from './postgres.ts'
 import { greeting } from './probe.ts'
 import { redpanda } from './redpanda.ts'
+import { registry } from './registry.ts'
 import type { Service } from './service.ts'
 import { sqs } from './sqs.ts'
 
@@ -13,7 +14,6 @@ export const redisFlags = (settings: Readonly<Record<string, string | number>>):
   Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])
 
 const RABBITMQ_USER = { user: 'guest', password: 'guest' }
-const http = greeting('GET / HTTP/1.0\r\n\r\n', (heard) => heard.startsWith('HTTP/'))
 const slow = { interval: '5s', timeout: '10s', retries: 12, start_period: '10s' }
 const quick = { interval: '2s', timeout: '3s', retries: 15 }
 
@@ -133,19 +133,7 @@ export const services: Readonly<Record<BrokerName, Service>> = {
 
   sqs,
 
-  registry: {
-    title: 'Schema registry (Apicurio)',
-    image: 'apicurio/apicurio-registry:3.3.3',
-    ports: [{ name: 'http', variable: 'REGISTRY_PORT', port: 8081, inside: 8080 }],
-    url: (port) => `http://127.0.0.1:${port}/apis/ccompat/v7`,
-    answers: http,
-    startLimitMs: 90_000,
-    keepsData: false,
-    compose: {
-      comment: "Confluent's API is under /apis/ccompat/v7.",
-      healthcheck: { test: ['CMD-SHELL', 'curl -fsS http://127.0.0.1:8080/apis/ccompat/v7/subjects'], ...slow },
-    },
-  },
+  registry,
 
   postgres,
 }

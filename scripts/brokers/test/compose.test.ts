@@ -49,7 +49,14 @@ test('no two services want the same port or variable', () => {
 })
 
 test('redis: the native server gets every setting that the container gets', () => {
-  const layout: Layout = { folder: '/f', data: '/f/data', logs: '/f/log', ports: { redis: 1234 }, jars: '' }
+  const layout: Layout = {
+    folder: '/f',
+    data: '/f/data',
+    logs: '/f/log',
+    ports: { redis: 1234 },
+    jars: '',
+    archive: '',
+  }
   const pairs = (args: readonly string[]): readonly string[] =>
     args.flatMap((arg, index) => (arg.startsWith('--') ? [`${arg} ${args[index + 1]}`] : []))
   const [server] = services.redis.native!.processes(layout)
@@ -72,7 +79,9 @@ test('kafka: the native server gets every setting that the container gets, but f
   )
   const ports = { kafka: 1, sasl: 2, controller: 3 }
   const { files } = services.kafka.native!
-  const text = files!({ folder: '/f', data: '/f/data', logs: '/f/log', ports, jars: 'x' })['server.properties']!
+  const text = files!({ folder: '/f', data: '/f/data', logs: '/f/log', ports, jars: 'x', archive: '' })[
+    'server.properties'
+  ]!
   const natively = Object.fromEntries(
     text
       .trim()
@@ -92,7 +101,7 @@ test('kafka: the native server gets every setting that the container gets, but f
 })
 
 test('sqs: the native server gets every setting that the container gets', () => {
-  const layout: Layout = { folder: '/f', data: '/f/data', logs: '/f/log', ports: { sqs: 1234 }, jars: 'x' }
+  const layout: Layout = { folder: '/f', data: '/f/data', logs: '/f/log', ports: { sqs: 1234 }, jars: 'x', archive: '' }
   const [server] = services.sqs.native!.processes(layout)
   const { command } = written['sqs']!
   expect(command).toContain('-Drest-sqs.sqs-limits=strict')
@@ -103,7 +112,7 @@ test('sqs: the native server gets every setting that the container gets', () => 
 test.each(['kafka', 'sqs'] as const)('%s: the heap of the native server is bounded', (name) => {
   const ports = { kafka: 1, sasl: 2, controller: 3, sqs: 4 }
   const { processes } = services[name].native!
-  const [server] = processes({ folder: '/f', data: '/f/data', logs: '/f/log', ports, jars: 'x' })
+  const [server] = processes({ folder: '/f', data: '/f/data', logs: '/f/log', ports, jars: 'x', archive: '' })
   expect(server!.args).toContainEqual(expect.stringMatching(/^-Xmx\d+m$/))
 })
 
