@@ -27,6 +27,7 @@ export type {
   Channel,
   ChannelOptions,
   Codec,
+  CodecContext,
   ConnectOptions,
   Consumer,
   Context,

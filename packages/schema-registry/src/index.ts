@@ -1,0 +1,6 @@
+export type { AvroOptions } from './avro.ts'
+export type { LocalSchema, RegistryCodecOptions } from './codec.ts'
+export type { RegistryOptions, TlsOptions } from './options.ts'
+export { schemaRegistry, type SchemaRegistry } from './registry.ts'
+export type { Reference } from './schemas.ts'
+export type { SubjectContext, SubjectName } from './subjects.ts'
