@@ -111,10 +111,10 @@ export const cases: readonly Case[] = [
       await env.waitFor(() => tries >= 2, 'the copy to be tried again')
       await between.run(undo)
       await env.handled(flow, 'work')
-      assert.deepEqual(
-        env.runs(flow, 'work', item.id).map(({ attempt }) => attempt),
-        [1, 2],
-      )
+      const attempts = env.runs(flow, 'work', item.id).map(({ attempt }) => attempt)
+      // A lease that this process was too late to renew gives the message out anew, with its old count: 22a proves that it is renewed.
+      if (env.events.some(({ kind }) => kind === 'lost')) assert.equal(attempts.at(-1), 2)
+      else assert.deepEqual(attempts, [1, 2])
     },
   },
   {
