@@ -30,7 +30,6 @@ export interface Registered {
 export interface Schemas {
   byId(id: number): MaybePromise<Schema>
   latest(subject: string): MaybePromise<Registered>
-  version(subject: string, version: number): MaybePromise<Registered>
   /** Its id, where exactly this schema is registered under the subject. */
   find(subject: string, schema: SchemaText): MaybePromise<Registered>
   /** As {@link Schemas.find}, and registers it where it is not. */
@@ -87,10 +86,6 @@ export function createSchemas(
     latest: (subject) =>
       kept(`latest ${subject}`, latestTtlMs, async () =>
         registered(await ask('GET', ['subjects', subject, 'versions', 'latest'])),
-      ),
-    version: (subject, version) =>
-      kept(`version ${version} ${subject}`, Infinity, async () =>
-        registered(await ask('GET', ['subjects', subject, 'versions', String(version)])),
       ),
     find: (subject, schema) =>
       kept(`find ${subject}\n${textKey(schema)}`, Infinity, async () =>
@@ -160,7 +155,7 @@ function textOf({ schema, schemaType = 'AVRO', references = [] }: Answer): Schem
   return { type: schemaType, schema, references }
 }
 
-export const bodyOf = ({ type, schema, references }: SchemaText): object => ({
+const bodyOf = ({ type, schema, references }: SchemaText): object => ({
   schema,
   ...(type !== 'AVRO' && { schemaType: type }),
   ...(references.length > 0 && { references }),

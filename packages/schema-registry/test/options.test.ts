@@ -49,7 +49,6 @@ test('a schema is compiled once: for who writes, and for a hundred that read at 
   const schemas: Schemas = {
     byId: async (id) => of(id).schema,
     latest: () => latest,
-    version: async () => of(1),
     find: async () => of(2),
     register: async () => of(3),
   }
