@@ -12,11 +12,12 @@ import { createInterface } from 'node:readline'
  * @property {string} [unavailable] why it could not run
  */
 
-/** @type {Readonly<Record<string, { url: string, store: string }>>} */
+/** @type {Readonly<Record<string, { url: string, store: string, more?: readonly string[] }>>} */
 const runs = {
   // First: a claim of a process that was killed is free again after a minute.
   sqs: { url: 'sqs:', store: 'redis' },
   kafka: { url: 'kafka:', store: 'postgres' },
+  'kafka-platformatic': { url: 'kafka:', store: 'postgres', more: ['--client', 'platformatic'] },
   rabbitmq: { url: 'amqp:', store: 'postgres' },
   redis: { url: 'redis:', store: 'sqlite' },
 }
@@ -54,8 +55,8 @@ export async function chaosRuns(brokers, { say }) {
  */
 async function chaos(broker, say) {
   const start = performance.now()
-  const { url = '', store = '' } = runs[broker] ?? {}
-  const options = ['--broker', url, '--store', store, '--minutes', MINUTES, '--processes', '2', '--json']
+  const { url = '', store = '', more = [] } = runs[broker] ?? {}
+  const options = ['--broker', url, ...more, '--store', store, '--minutes', MINUTES, '--processes', '2', '--json']
   const child = spawn(process.execPath, ['scripts/chaos/dist/main.js', ...options], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

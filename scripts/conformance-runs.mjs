@@ -29,6 +29,11 @@ export const realBrokers = globSync('adapters/*/test/harness.ts')
   .map((file) => basename(dirname(dirname(file))))
   .toSorted()
 
+/** The same adapters over another client: `kafka-platformatic`. They run where they are named. */
+export const otherClients = globSync('adapters/*/test/harness-*.ts', { exclude: ['**/harness-over.ts'] })
+  .map((file) => `${basename(dirname(dirname(file)))}${basename(file, '.ts').replace('harness', '')}`)
+  .toSorted()
+
 /**
  * @param {string | undefined} list
  * @param {readonly string[]} all
@@ -56,7 +61,7 @@ const isRequired = (broker) => (process.env['POLYBUS_REQUIRE'] ?? '').split(',')
  * @returns {Promise<string | undefined>}
  */
 async function missing(broker) {
-  const known = brokerNames.find((name) => name === broker)
+  const known = brokerNames.find((name) => name === broker.split('-')[0])
   if (known === undefined) return undefined
   try {
     await startBroker(known, { instance: 'conformance' })

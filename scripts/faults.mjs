@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { fileURLToPath } from 'node:url'
 import { chaosRuns } from './chaos-runs.mjs'
-import { chooseBrokers, conformance, duration, realBrokers, sizes } from './conformance-runs.mjs'
+import { chooseBrokers, conformance, duration, otherClients, realBrokers, sizes } from './conformance-runs.mjs'
 
 const help = `Runs the fault cases of the conformance suite on real brokers, in the sizes that npm test has no time for: outages,
 restarts in a row, killed processes and servers, half-open connections, deleted topology. Medium and full end with a short
@@ -12,7 +12,8 @@ Usage: npm run test:faults -- [options]
 
   --size SIZE      medium (the default), full (20 s outages, ten restarts in a row, 50 SIGKILLs, 5,000 publishes a
                    second through a 60 s outage), or quick, as npm test has them
-  --broker NAMES   these alone (default: ${realBrokers.join(',') || 'every adapter with test/harness.ts'}); memory runs too if it is named
+  --broker NAMES   these alone (default: ${realBrokers.join(',') || 'every adapter with test/harness.ts'}); ${otherClients.join(', ')} and
+                   memory run too if they are named
   --only IDS       these cases alone, such as 17,20c, without chaos; chaos: nothing but that
   --parallel N     cases at once (default: what the harness says)
   --json           one JSON object on the last line: size, seconds, passed, failed, skipped, brokers, chaos
@@ -40,7 +41,7 @@ async function main() {
     return 0
   }
   if (!sizes.includes(values.size)) throw new Error(`--size: expected ${sizes.join(', ')}, got '${values.size}'.`)
-  const all = [...realBrokers, 'memory']
+  const all = [...realBrokers, ...otherClients, 'memory']
   const chosen = chooseBrokers(values.broker ?? realBrokers.join(','), all)
   const options = [
     '--size',

@@ -8,7 +8,7 @@ export type Tree = Readonly<Record<string, string>>
 /** The client libraries that each adapter may import. `node:` modules are free for adapters. */
 export const clients: Readonly<Record<string, readonly string[]>> = {
   memory: [],
-  kafka: ['kafkajs'],
+  kafka: ['kafkajs', '@platformatic/kafka'],
   rabbitmq: ['amqplib'],
   sqs: ['@aws-sdk/client-sqs'],
   redis: ['ioredis'],
@@ -53,16 +53,16 @@ export function publishAndConsumeAreApart(tree: Tree): string[] {
     .map(({ at, to }) => `${at} imports ${to}: publish/ and consume/ don't know each other`)
 }
 
-/** Packages are used by their names, without a path: neither `@polybus/core/dist/x.js` nor `../../core/src/x.ts`. */
+/** Packages are used by their names, or by an entry point such as `/tools`, without a path: neither `@polybus/core/dist/x.js` nor `../../core/src/x.ts`. */
 export function noDeepImports(tree: Tree): string[] {
   const home = (file: string) => /^(?:packages|adapters|examples)\/[^/]+\/|^bench\//.exec(file)?.[0]
   return imports(tree, (file) => home(file) !== undefined)
     .filter(({ file, to, target }) =>
       target === undefined
-        ? /^(polybus|@polybus\/[^/]+)\/(?!package\.json$)/.test(to)
+        ? /^(polybus|@polybus\/[^/]+)\/(?!(?:package\.json|[a-z-]+)$)/.test(to)
         : !target.startsWith(home(file) ?? ''),
     )
-    .map(({ at, to }) => `${at} imports ${to}: other packages are imported by their name alone`)
+    .map(({ at, to }) => `${at} imports ${to}: other packages are imported by their name, or an entry point`)
 }
 
 /** Type imports count: a cycle of types is still two files that can't be read apart. */

@@ -10,13 +10,18 @@ export interface HeapSample {
 
 const STEPS = 10
 
+/** A full collection, at will. */
+export function collector(): () => void {
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc') as () => void
+}
+
 export async function heapOver(
   scenario: Scenario,
   messages: number,
   progress: (text: string) => void,
 ): Promise<readonly HeapSample[]> {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
+  const collect = collector()
   const { run, close } = await scenario.prepare()
   const samples: HeapSample[] = []
   for (let step = 1; step <= STEPS; step++) {

@@ -18,9 +18,9 @@ import type { Client } from './client.ts'
 import { aborted, closed, connectionFailed, CREATE_IT, kafkaError } from './errors.ts'
 import { createFeed, type KafkaFeed } from './feed.ts'
 import { readHazards } from './hazards.ts'
-import { openClient } from './kafkajs/index.ts'
 import type { Layout } from './layout.ts'
 import { size } from './mapping.ts'
+import { openClient } from './open-client.ts'
 import { checkOptions, type KafkaOptions } from './options.ts'
 import { checkReadable } from './readable.ts'
 import { rewind } from './rewind.ts'
@@ -30,7 +30,7 @@ import { readStats } from './stats.ts'
 import { apply, ensureGroup, plan } from './topology.ts'
 
 export interface KafkaAdapter extends Adapter {
-  /** kafkajs, for what Polybus does not do. Undefined before the first connect. */
+  /** kafkajs, for what Polybus does not do. Undefined before the first connect, and with another client. */
   readonly client: Kafka | undefined
 }
 

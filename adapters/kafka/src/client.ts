@@ -1,5 +1,5 @@
-// THE INNER SEAM: the few calls that this adapter makes of a Kafka client. Types only. What knows kafkajs stands in
-// kafkajs/; all else knows this file, so that another client can take its place.
+// THE INNER SEAM: the few calls that this adapter makes of a Kafka client. Types only. engine/ answers it, over the
+// connections and requests of a library (engine/wire.ts): kafkajs/ is one. All else knows this file.
 //
 // Offsets are bigint. Every rejection is a PolybusError, mapped by the client: one that concerns a produce says in `sent`
 // whether the records can be on the broker. Every call ends within the client's own time-outs, and an abort ends its wait.
@@ -17,15 +17,15 @@ export interface Position extends TopicPartition {
   readonly metadata?: string
 }
 
-/** A header's name may stand more than once; its order is kept. */
-export type RecordHeaders = readonly (readonly [name: string, value: Uint8Array])[]
+/** A name may stand more than once; the order is kept. A text is UTF-8 on the wire. */
+export type RecordHeader = readonly [name: string, value: Uint8Array | string]
+export type RecordHeaders = readonly RecordHeader[]
 
 export interface NewRecord {
   readonly key: Uint8Array | null
   /** Null is a tombstone. */
   readonly value: Uint8Array | null
-  /** A text is written as UTF-8. */
-  readonly headers: readonly (readonly [name: string, value: Uint8Array | string])[]
+  readonly headers: RecordHeaders
   /** Milliseconds since 1970. Undefined: now. */
   readonly timestamp?: number
 }
@@ -35,6 +35,7 @@ export interface KafkaRecord extends TopicPartition {
   readonly timestamp: number
   readonly key: Uint8Array | null
   readonly value: Uint8Array | null
+  /** Values that are UTF-8 come as texts. */
   readonly headers: RecordHeaders
   /** Of key, value and headers. */
   readonly bytes: number
@@ -69,13 +70,15 @@ export interface Client {
   read(from: Position, limit: number, call: Call): Promise<Records>
   /** Ends everything that came of it. Twice is harmless. */
   close(): Promise<void>
-  /** The client's own object, for what Polybus does not do. */
+  /** The library's own object, for what Polybus does not do; undefined where it has none. */
   readonly native: unknown
 }
 
 /** Records of one partition: the broker takes them all, in this order, or none. Its size has to fit the topic's `max.message.bytes`. */
 export interface Batch extends TopicPartition {
   readonly records: readonly NewRecord[]
+  /** About what they take, where that is known. */
+  readonly bytes?: number
 }
 
 export interface Producer {
@@ -93,8 +96,8 @@ export interface Producer {
 
 /**
  * Everything between `begin` and `commit` counts together or not at all. One transaction at a time. Where another producer has
- * the id, every call rejects with `LEASE_LOST`, for good: Kafka does not check the generation of who sends positions (kafkajs
- * has TxnOffsetCommit v1), so the id is the only fence.
+ * the id, every call rejects with `LEASE_LOST`, for good: Kafka does not check the generation of who sends positions (in the
+ * versions of TxnOffsetCommit that every supported broker has), so the id is the only fence.
  */
 export interface TransactionalProducer {
   /**

@@ -1,4 +1,4 @@
-// Every error of Kafka and of kafkajs as ours, from one table.
+// Every error of Kafka and of its client libraries as ours, from one table.
 import { type ErrorCode, PolybusError } from '@polybus/core'
 
 export type Sent = 'no' | 'unknown'
@@ -183,7 +183,7 @@ function root(error: unknown): Foreign {
 }
 
 /**
- * What kafkajs rejected with, as ours.
+ * What a library rejected with, as ours.
  *
  * @param sent What holds where the connection failed; an answer of the broker is certain by itself.
  * @param about What was asked, for people: "to write to 'orders'".
@@ -217,9 +217,9 @@ export function kafkaError(error: unknown, sent: Sent = 'unknown', about = ''): 
     default:
       break
   }
-  // Anything else is a fault in kafkajs or in how it is used; that the broker has nothing cannot be known.
+  // Anything else is a fault in the library or in how it is used; that the broker has nothing cannot be known.
   if (typeof code === 'string') return connectionFailed(`${code} ${text}`, sent, error)
-  return new PolybusError('BROKER_REFUSED', `kafkajs failed${where}: ${text}`, { cause: error, sent })
+  return new PolybusError('BROKER_REFUSED', `The Kafka client failed${where}: ${text}`, { cause: error, sent })
 }
 
 /** A name that does not resolve is wrong, not late (EAI_AGAIN is the resolver's own trouble), and so is a certificate. */

@@ -1,7 +1,7 @@
 import { type Call, createBell, type Delivery, type Feed, PolybusError, type Source } from '@polybus/core'
 import type { Member, Position, TopicPartition } from './client.ts'
 import { aborted, feedBroken, kafkaError } from './errors.ts'
-import { regulate, type Token, waitOf } from './lane.ts'
+import { regulateAll, type Token, waitOf } from './lane.ts'
 import type { Layout } from './layout.ts'
 import { fromNative, positionOf } from './mapping.ts'
 import { bytesOf, type Output } from './outputs.ts'
@@ -137,7 +137,7 @@ export async function createFeed(
         leaseMs: null,
       })
     }
-    for (const lane of lanes.values()) if (lane.paused) regulate(lane, lanes.size, member)
+    regulateAll(lanes.values(), member, ({ paused }) => paused)
     return { found, waitMs }
   }
   const receive = async (max: number, { signal }: Call): Promise<readonly Delivery[]> => {

@@ -92,8 +92,18 @@ export function waitOf(lane: Lane, clock: Clock): number | undefined {
   return lane.delayMs === 0 ? 0 : Math.max(0, head.record.timestamp + lane.delayMs - clock.wall())
 }
 
-/** Pauses or resumes it, by how much is fetched ahead. Low and high marks lie apart, or each record would toggle it. */
-export function regulate(lane: Lane, lanes: number, member: Member | undefined): void {
+/** Pauses or resumes them, by how much is fetched ahead of each. */
+export function regulateAll(lanes: Iterable<Lane>, member: Member | undefined, which: (lane: Lane) => boolean): void {
+  const all = [...lanes]
+  const chosen = all.filter(which)
+  if (chosen.length === 0) return
+  // Those of rungs hold a record each.
+  const sharing = all.reduce((count, { delayMs }) => count + (delayMs === 0 ? 1 : 0), 0)
+  for (const lane of chosen) regulate(lane, Math.max(1, sharing), member)
+}
+
+/** Low and high marks lie apart, or each record would toggle it. */
+function regulate(lane: Lane, lanes: number, member: Member | undefined): void {
   if (!member || lane.lost) return
   const { count, bytes } = lane.ledger.buffered
   // A rung's records wait there as well as here.

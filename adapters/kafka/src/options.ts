@@ -1,3 +1,4 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { KafkaConfig, SASLOptions } from 'kafkajs'
 import {
   checkEnvelope,
@@ -13,7 +14,7 @@ import {
   optionalInteger,
   show,
 } from '@polybus/core'
-import { readUrl } from './url.ts'
+import { type KafkaLogin, type KafkaUrl, readUrl } from './url.ts'
 
 /** Hazards that {@link KafkaOptions.acceptedHazards} can name. docs/brokers/kafka.md says what each one means. */
 export type KafkaHazard =
@@ -58,15 +59,17 @@ export interface KafkaChannelOptions {
 export interface KafkaOptions {
   /**
    * `kafka://user:password@host1:9092,host2:9092`. In its query may stand `ssl=true`, `sasl` (`plain`, which is the default
-   * where there is a user, `scram-sha-256`, `scram-sha-512`), `compression`, and the numbers below.
+   * where there is a user, `scram-sha-256`, `scram-sha-512`), `client`, `compression`, and the numbers below.
    * Default `kafka://localhost:9092`.
    */
   readonly url?: string | undefined
   /**
-   * What kafkajs takes (`brokers`, `clientId`, `ssl`, `sasl` with its OAUTHBEARER and AWS forms, `socketFactory`, time-outs),
-   * over what the URL says. Its retries and its logger are set by the adapter.
+   * The library that connects to Kafka: `kafkajs`, which comes with this package, or `platformatic`, which needs the package
+   * @platformatic/kafka. Or its settings, over what the URL says: what kafkajs takes (`brokers`, `clientId`, `ssl`, `sasl` with
+   * its OAUTHBEARER and AWS forms, `socketFactory`, time-outs; its retries and its logger are set by the adapter), or
+   * {@link PlatformaticOptions}. Both do the same, and differ in these settings alone. Default `kafkajs`.
    */
-  readonly client?: Partial<KafkaConfig> | undefined
+  readonly client?: 'kafkajs' | 'platformatic' | Partial<KafkaConfig> | PlatformaticOptions | undefined
   /** After so long without a heartbeat a member is taken for dead and its partitions go to the others. The broker allows from 6,000 to 1,800,000 by default. Default 10,000. */
   readonly sessionTimeoutMs?: number | undefined
   /** How often a member says that it lives, and so how soon it hears of a rebalance. Default 1,000. */
@@ -100,10 +103,34 @@ export interface KafkaOptions {
   readonly clock?: Clock | undefined
 }
 
+/** How @platformatic/kafka connects, where the URL does not say it. */
+export interface PlatformaticOptions {
+  readonly kind: 'platformatic'
+  /** Such as `['localhost:9092']`. Default: those of the URL. */
+  readonly brokers?: readonly string[] | undefined
+  /** What the broker's logs and quotas know this client by. Default: the service's name, and a part of its own. */
+  readonly clientId?: string | undefined
+  /** TLS, with Node's own options for it. Default: as the URL says. */
+  readonly ssl?: boolean | TlsOptions | undefined
+  /** A login. Default: that of the URL. */
+  readonly sasl?: KafkaLogin | undefined
+  /** How long a connection may take, its login included. Default `commandTimeoutMs`. */
+  readonly connectTimeoutMs?: number | undefined
+  /** Where a broker is reached that tells this address, as through a tunnel; those of `brokers` are asked for too. Default: as told. */
+  readonly addressOf?: ((told: KafkaAddress) => KafkaAddress) | undefined
+}
+export interface KafkaAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** For kafkajs: `brokers` always, and what was given. */
+export type KafkajsSettings = Partial<KafkaConfig> & Pick<KafkaConfig, 'brokers'> & { readonly kind?: never }
+export type PlatformaticSettings = PlatformaticOptions & { readonly brokers: readonly string[] }
+
 /** Checked, with defaults. */
 export interface Settings {
-  /** For kafkajs: `brokers` always, and what was given. */
-  readonly client: Partial<KafkaConfig> & Pick<KafkaConfig, 'brokers'>
+  readonly client: KafkajsSettings | PlatformaticSettings
   readonly sessionTimeoutMs: number
   readonly heartbeatMs: number
   readonly commitMs: number
@@ -159,6 +186,7 @@ const CLIENT_KEYS = [
   'requestTimeout',
   'socketFactory',
 ]
+const PLATFORMATIC_KEYS = ['kind', 'brokers', 'clientId', 'ssl', 'sasl', 'connectTimeoutMs', 'addressOf']
 const CHANNEL_KEYS = ['topic', 'partitions', 'replicationFactor', 'config', 'declare', 'envelope', 'groups']
 const HAZARDS: readonly KafkaHazard[] = [
   'replication',
@@ -176,7 +204,8 @@ const MAX_PARTITIONS = 10_000
 export function checkOptions(options: string | KafkaOptions): Settings {
   const given: KafkaOptions = typeof options === 'string' ? { url: options } : options
   checkKeys(given, KEYS, 'kafka()')
-  const { brokers, sasl, ssl, query } = readUrl(given.url ?? 'kafka:', [...NUMBERS, 'compression'])
+  const url = readUrl(given.url ?? 'kafka:', [...NUMBERS, 'compression', 'client'])
+  const { query } = url
   const numbers = Object.fromEntries(
     NUMBERS.filter((name) => query.has(name)).map((name) => [name, Number(query.get(name))]),
   )
@@ -192,7 +221,7 @@ export function checkOptions(options: string | KafkaOptions): Settings {
     )
   const compression = given.compression ?? (query.get('compression') as KafkaCompression | undefined)
   return {
-    client: checkClient(given.client ?? {}, { brokers, ...(ssl && { ssl }), ...(sasl && { sasl }) }),
+    client: checkClient(given.client ?? query.get('client') ?? {}, url),
     sessionTimeoutMs,
     heartbeatMs,
     commitMs: number('commitMs', 500, 10),
@@ -210,21 +239,68 @@ export function checkOptions(options: string | KafkaOptions): Settings {
   }
 }
 
-function checkClient(client: Partial<KafkaConfig>, fromUrl: Settings['client']): Settings['client'] {
+function checkClient(given: NonNullable<KafkaOptions['client']> | string, url: KafkaUrl): Settings['client'] {
   const where = 'kafka().client'
-  checkKeys(client, CLIENT_KEYS, where)
-  const { brokers, sasl } = client
-  if (brokers !== undefined && typeof brokers !== 'function') {
-    if (!Array.isArray(brokers) || brokers.length === 0)
-      throw invalid(`${where}.brokers`, "expected a list such as ['localhost:9092'], or a function that gives one.")
-    for (const broker of brokers)
-      if (typeof broker !== 'string' || !/^[^\s/@]+:\d{1,5}$/.test(broker))
-        throw invalid(`${where}.brokers`, "expected entries such as 'localhost:9092': host and port, no scheme.")
-  }
-  if (sasl !== undefined && (typeof sasl !== 'object' || typeof (sasl as SASLOptions).mechanism !== 'string'))
-    throw invalid(`${where}.sasl`, "expected an object such as { mechanism: 'scram-sha-512', username, password }.")
-  return { ...fromUrl, ...Object.fromEntries(Object.entries(client).filter(([, value]) => value !== undefined)) }
+  const { brokers, sasl, ssl } = url
+  const fromUrl = { brokers, ...(ssl && { ssl }), ...(sasl && { sasl }) }
+  if (typeof given === 'string')
+    return optionalChoice(given, where, ['kafkajs', 'platformatic']) === 'platformatic'
+      ? { kind: 'platformatic', ...fromUrl }
+      : fromUrl
+  if (typeof given === 'object' && 'kind' in given)
+    return checkPlatformatic(given, { kind: 'platformatic', ...fromUrl })
+  checkKeys(given, CLIENT_KEYS, where)
+  if (typeof given.brokers !== 'function') checkBrokers(given.brokers, ', or a function that gives one.')
+  checkLogin(given.sasl)
+  return { ...fromUrl, ...defined(given) }
 }
+
+function checkPlatformatic(given: PlatformaticOptions, fromUrl: PlatformaticSettings): PlatformaticSettings {
+  const where = 'kafka().client'
+  if (optionalChoice(given.kind, `${where}.kind`, ['platformatic']) === undefined)
+    throw invalid(`${where}.kind`, "expected 'platformatic'; what kafkajs takes has no kind.")
+  checkKeys(given, PLATFORMATIC_KEYS, where)
+  checkBrokers(given.brokers, '.')
+  checkLogin(given.sasl)
+  const { username, password } = given.sasl ?? { username: '', password: '' }
+  if (typeof username !== 'string' || typeof password !== 'string')
+    throw invalid(`${where}.sasl`, 'expected a username and a password, both texts.')
+  optionalChoice(given.sasl?.mechanism, `${where}.sasl.mechanism`, ['plain', 'scram-sha-256', 'scram-sha-512'])
+  if (
+    given.ssl !== undefined &&
+    typeof given.ssl !== 'boolean' &&
+    (typeof given.ssl !== 'object' || given.ssl === null)
+  )
+    throw invalid(`${where}.ssl`, 'expected true, false, or an object of options for TLS.')
+  if (given.clientId !== undefined && (typeof given.clientId !== 'string' || given.clientId === ''))
+    throw invalid(`${where}.clientId`, 'expected a text.')
+  optionalInteger(given.connectTimeoutMs, `${where}.connectTimeoutMs`, 100, MAX_MS)
+  if (given.addressOf !== undefined && typeof given.addressOf !== 'function')
+    throw invalid(`${where}.addressOf`, 'expected a function of { host, port }.')
+  return { ...fromUrl, ...defined(given) }
+}
+
+function checkBrokers(brokers: unknown, more: string): void {
+  const where = 'kafka().client.brokers'
+  if (brokers === undefined) return
+  if (!Array.isArray(brokers) || brokers.length === 0)
+    throw invalid(where, `expected a list such as ['localhost:9092']${more}`)
+  for (const broker of brokers)
+    if (typeof broker !== 'string' || !/^[^\s/@]+:\d{1,5}$/.test(broker))
+      throw invalid(where, "expected entries such as 'localhost:9092': host and port, no scheme.")
+}
+
+function checkLogin(sasl: unknown): void {
+  if (sasl !== undefined && (typeof sasl !== 'object' || typeof (sasl as SASLOptions | null)?.mechanism !== 'string'))
+    throw invalid(
+      'kafka().client.sasl',
+      "expected an object such as { mechanism: 'scram-sha-512', username, password }.",
+    )
+}
+
+/** Without what is there but undefined. */
+const defined = <T extends object>(given: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as never
 
 function checkChannels(channels: Readonly<Record<string, KafkaChannelOptions>>): Settings['channels'] {
   if (typeof channels !== 'object' || channels === null) throw invalid('kafka().channels', 'expected an object.')

@@ -3,7 +3,7 @@ import { type Call, LADDER_MS, PolybusError, type Source } from '@polybus/core'
 import type { Assignment, Member, MemberEvents, Position, TopicPartition } from './client.ts'
 import { type Commits, createCommits, type Owned } from './commits.ts'
 import { feedBroken } from './errors.ts'
-import { createLane, type Lane, type Passed, regulate, type Token, type Transaction } from './lane.ts'
+import { createLane, type Lane, type Passed, regulateAll, type Token, type Transaction } from './lane.ts'
 import type { Layout } from './layout.ts'
 import { createLedger, type Entry } from './ledger.ts'
 import { placeOf } from './names.ts'
@@ -111,7 +111,7 @@ export function createOwnership(options: OwnershipOptions): Ownership {
   }
   const settleIn = (): void => {
     if (!member || ended) return
-    for (const lane of lanes.values()) regulate(lane, lanes.size, member)
+    regulateAll(lanes.values(), member, () => true)
     wake()
     // What fails here is tried again at the next interval, and a membership that is gone is told.
     if ([...lanes.values()].some(({ dirty }) => dirty)) commits.flush().catch(() => undefined)
@@ -168,7 +168,7 @@ export function createOwnership(options: OwnershipOptions): Ownership {
       const before = lane.ledger.position
       lane.ledger.add(records, lastOffset)
       if (lane.ledger.position !== before) lane.dirty = true
-      regulate(lane, lanes.size, member)
+      regulateAll(lanes.values(), member, (each) => each === lane)
       wake()
     },
     onCheck() {

@@ -5,6 +5,7 @@ import {
   type Clock,
   type Destination,
   LADDER_MS,
+  isoTimes,
   type Outgoing,
   PolybusError,
   type Receipt,
@@ -14,14 +15,22 @@ import { chunks } from './chunks.ts'
 import type { NewRecord, Producer, TopicPartition } from './client.ts'
 import { kafkaError, kafkaName, missing, notAttempted } from './errors.ts'
 import type { Layout } from './layout.ts'
-import { positionOf, sizeOf, toNative } from './mapping.ts'
-import { placeOf } from './names.ts'
+import { positionOf, sizes, toNative } from './mapping.ts'
 import { partitionOf, type RoundRobin } from './partitioner.ts'
 import type { Session } from './session.ts'
 
-interface Entry extends TopicPartition {
+/** What goes to one partition, in order. */
+interface Line extends TopicPartition {
+  /** Bytes of a batch. */
+  readonly limit: number
+  readonly entries: Entry[]
+}
+interface Entry {
+  readonly line: Line
   readonly record: NewRecord
   readonly bytes: number
+  /** Undefined: it was not tried. */
+  result: Written | undefined
 }
 type Written = Result<bigint | undefined>
 
@@ -61,24 +70,18 @@ export async function sendAll(
   batch: readonly Outgoing[],
   call: Call,
 ): Promise<readonly Result<Receipt>[]> {
-  const found = await write(
-    session,
-    session.publishes,
-    batch.map(({ message, to, groups }) => ({
-      to,
-      groups,
-      key: message.key,
-      record: (layout) => toNative(message, layout),
-    })),
-    call,
-  )
+  const iso = isoTimes()
+  const wanted = batch.map(({ message, to, groups }) => ({
+    to,
+    groups,
+    key: message.key,
+    record: (layout: Layout) => toNative(message, layout, iso),
+  }))
+  const found = await write(session, session.publishes, wanted, call)
   return found.map((written): Result<Receipt> => {
     if (!written.ok) return written
-    const { value } = written
-    return {
-      ok: true,
-      value: value.offset === undefined ? {} : { position: positionOf({ ...value, offset: value.offset }) },
-    }
+    const { topic, partition, offset } = written.value
+    return { ok: true, value: offset === undefined ? {} : { position: positionOf({ topic, partition, offset }) } }
   })
 }
 
@@ -103,6 +106,13 @@ interface Wanted {
 interface Place extends TopicPartition {
   readonly offset: bigint | undefined
 }
+/** A record that has no partition yet. */
+interface Draft {
+  readonly layout: Layout
+  readonly topics: readonly string[]
+  readonly record: NewRecord
+  readonly bytes: number
+}
 
 async function write(
   session: Session,
@@ -111,73 +121,98 @@ async function write(
   call: Call,
 ): Promise<readonly Result<Place>[]> {
   const failures = new Map<number, PolybusError>()
-  const entries = new Map<number, readonly Entry[]>()
-  const limits = new Map<string, number>()
-  await Promise.all(
-    wanted.map(async (each, index) => {
-      try {
-        const layout = session.layoutFor(session.spec(each.to.channel))
-        const record = due(each.record(layout), each.to, session.clock)
-        const bytes = sizeOf(record)
-        const topics = topicsOf(layout, each.to, each.groups)
-        limits.set(
-          layout.topic,
-          Math.min(BATCH_BYTES, Number(layout.options.config?.['max.message.bytes'] ?? Infinity)),
-        )
-        const counts = await Promise.all(topics.map((topic) => session.partitions(topic, call)))
-        entries.set(
-          index,
-          topics.map((topic, at) => ({
-            topic,
-            partition: pick(session.turns, topic, record, counts[at] ?? 1),
-            record,
-            bytes,
-          })),
-        )
-      } catch (error) {
-        failures.set(index, kafkaError(error, 'no'))
-      }
-    }),
-  )
+  const layoutOf = layoutsOf(session)
+  const sizeOf = sizes()
+  const drafts = wanted.map((each, index): Draft | undefined => {
+    try {
+      const layout = layoutOf(each.to.channel)
+      const record = due(each.record(layout), each.to, session.clock)
+      return { layout, topics: topicsOf(layout, each.to, each.groups), record, bytes: sizeOf(record) }
+    } catch (error) {
+      failures.set(index, kafkaError(error, 'no'))
+      return undefined
+    }
+  })
+  const counts = await countsOf(session, drafts, call)
+  for (let index = 0; index < drafts.length; index++)
+    for (const topic of drafts[index]?.topics ?? []) {
+      const count = counts.get(topic)
+      if (typeof count === 'object' && !failures.has(index)) failures.set(index, count)
+    }
+  holdBack(wanted, failures)
+  // In the order of the batch, whatever was known first.
+  const lines = new Map<string, Line[]>()
+  const entries = drafts.map((draft, index): readonly Entry[] => {
+    if (!draft || failures.has(index)) return NONE
+    const { layout, topics, record, bytes } = draft
+    return topics.map((topic): Entry => {
+      const partition = pick(session.turns, topic, record, counts.get(topic) as number)
+      let ofTopic = lines.get(topic)
+      if (!ofTopic) lines.set(topic, (ofTopic = []))
+      const line = (ofTopic[partition] ??= { topic, partition, limit: limitOf(layout, topic), entries: [] })
+      const entry: Entry = { line, record, bytes, result: undefined }
+      line.entries.push(entry)
+      return entry
+    })
+  })
+  const writes: Promise<void>[] = []
+  for (const ofTopic of lines.values()) ofTopic.forEach((line) => writes.push(writeLine(producer, line, call)))
+  await Promise.all(writes)
+  return entries.map((mine, index): Result<Place> => {
+    const failed = failures.get(index)
+    if (failed) return { ok: false, error: failed }
+    for (const { line, result } of mine)
+      if (!result?.ok) return { ok: false, error: explain(session, line.topic, result?.error ?? notAttempted()) }
+    const [first] = mine
+    if (!first?.result?.ok) return { ok: false, error: notAttempted() }
+    const { topic, partition } = first.line
+    return { ok: true, value: { topic, partition, offset: first.result.value } }
+  })
+}
+
+const NONE: readonly Entry[] = []
+
+/** Mostly all of a batch is of one channel. */
+function layoutsOf(session: Session): (channel: string) => Layout {
+  const known = new Map<string, Layout>()
+  return (channel) => {
+    let layout = known.get(channel)
+    if (!layout) known.set(channel, (layout = session.layoutFor(session.spec(channel))))
+    return layout
+  }
+}
+
+const limitOf = ({ topic, options }: Layout, of: string): number =>
+  of === topic ? Math.min(BATCH_BYTES, Number(options.config?.['max.message.bytes'] ?? Infinity)) : BATCH_BYTES
+
+/** Partitions by topic, or why they are not known. Waits only for what is not known yet. */
+async function countsOf(
+  session: Session,
+  drafts: readonly (Draft | undefined)[],
+  call: Call,
+): Promise<ReadonlyMap<string, number | PolybusError>> {
+  const counts = new Map<string, number | Promise<number | PolybusError>>()
+  for (const draft of drafts)
+    for (const topic of draft?.topics ?? []) {
+      if (counts.has(topic)) continue
+      const count = session.partitions(topic, call)
+      counts.set(topic, typeof count === 'number' ? count : count.catch((error: unknown) => kafkaError(error, 'no')))
+    }
+  const known = new Map<string, number | PolybusError>()
+  for (const [topic, count] of counts) known.set(topic, typeof count === 'number' ? count : await count)
+  return known
+}
+
+/** Behind what failed of a key before it has a place nothing of that key goes. */
+function holdBack(wanted: readonly Wanted[], failures: Map<number, PolybusError>): void {
+  if (failures.size === 0) return
   const held = new Set<string>()
   for (const [index, { to, key }] of wanted.entries()) {
     if (key === undefined) continue
     const place = `${to.channel} ${key}`
     if (failures.has(index)) held.add(place)
-    else if (held.has(place)) {
-      failures.set(index, notAttempted())
-      entries.delete(index)
-    }
+    else if (held.has(place)) failures.set(index, notAttempted())
   }
-  // In the order of the batch, whatever was known first.
-  const lines = new Map<string, Entry[]>()
-  for (let index = 0; index < wanted.length; index++)
-    for (const entry of entries.get(index) ?? []) {
-      const place = placeOf(entry)
-      const line = lines.get(place)
-      if (line) line.push(entry)
-      else lines.set(place, [entry])
-    }
-  const results = new Map<Entry, Written>()
-  await Promise.all(
-    [...lines.values()].map((line) =>
-      writeLine(producer, line, limits.get(line[0]?.topic ?? '') ?? BATCH_BYTES, results, call),
-    ),
-  )
-  return wanted.map((_, index): Result<Place> => {
-    const failed = failures.get(index)
-    if (failed) return { ok: false, error: failed }
-    const mine = entries.get(index) ?? []
-    for (const entry of mine) {
-      const result = results.get(entry)
-      if (!result?.ok) return { ok: false, error: explain(session, entry.topic, result?.error ?? notAttempted()) }
-    }
-    const [first] = mine
-    const result = first && results.get(first)
-    return first && result?.ok
-      ? { ok: true, value: { topic: first.topic, partition: first.partition, offset: result.value } }
-      : { ok: false, error: notAttempted() }
-  })
 }
 
 export const pick = (turns: RoundRobin, topic: string, { key }: NewRecord, partitions: number): number =>
@@ -190,40 +225,36 @@ function explain(session: Session, topic: string, error: PolybusError): PolybusE
 }
 
 /** One partition, in order: nothing of a key behind what failed of it, and nothing at all behind what may yet come back. */
-async function writeLine(
-  producer: Producer,
-  line: readonly Entry[],
-  limit: number,
-  results: Map<Entry, Written>,
-  call: Call,
-): Promise<void> {
+async function writeLine(producer: Producer, { topic, partition, limit, entries }: Line, call: Call): Promise<void> {
   const held = new Set<string>()
   const keyOf = ({ record: { key } }: Entry): string | undefined =>
     key === null ? undefined : Buffer.from(key).toString('latin1')
-  const isHeld = (entry: Entry): boolean => {
-    const key = held.size === 0 ? undefined : keyOf(entry)
-    return key !== undefined && held.has(key)
+  const isFree = (entry: Entry): boolean => {
+    const key = keyOf(entry)
+    return key === undefined || !held.has(key)
   }
   /** False: the partition is in trouble. */
   const put = async (some: readonly Entry[]): Promise<boolean> => {
-    const free = some.filter((entry) => !isHeld(entry))
+    const free = held.size === 0 ? some : some.filter(isFree)
     const [first] = free
     if (!first) return true
-    const { topic, partition } = first
-    const [result] = await producer.produce([{ topic, partition, records: free.map(({ record }) => record) }], call)
+    const records = free.map(({ record }) => record)
+    const bytes = free.reduce((sum, entry) => sum + entry.bytes, 0)
+    const [result] = await producer.produce([{ topic, partition, records, bytes }], call)
     if (!result) return false
     if (result.ok) {
+      const { value } = result
       for (const [index, entry] of free.entries())
-        results.set(entry, { ok: true, value: result.value === undefined ? undefined : result.value + BigInt(index) })
+        entry.result = value === undefined ? result : { ok: true, value: value + BigInt(index) }
       return true
     }
     const byContent = result.error.sent !== 'unknown' && BY_CONTENT.has(kafkaName(result.error) ?? '')
     if (!byContent) {
-      for (const entry of free) results.set(entry, result)
+      for (const entry of free) entry.result = result
       return false
     }
     if (free.length === 1) {
-      results.set(first, result)
+      first.result = result
       const key = keyOf(first)
       if (key !== undefined) held.add(key)
       return true
@@ -231,5 +262,5 @@ async function writeLine(
     const half = Math.ceil(free.length / 2)
     return (await put(free.slice(0, half))) && put(free.slice(half))
   }
-  for (const some of chunks(line, limit, BATCH_RECORDS)) if (!(await put(some))) return
+  for (const some of chunks(entries, limit, BATCH_RECORDS)) if (!(await put(some))) return
 }

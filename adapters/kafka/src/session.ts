@@ -22,8 +22,8 @@ export interface Session {
   layoutFor(spec: ChannelSpec): Layout
   /** By name: of a channel that was given to `capabilities`, or `subscribe`, or made up from its name. */
   spec(channel: string): ChannelSpec
-  /** How many partitions the topic has, as of a minute ago. @throws {PolybusError} `TOPOLOGY_MISSING` */
-  partitions(topic: string, call: Call): Promise<number>
+  /** How many partitions the topic has, as of a minute ago; at once where it is known. @throws {PolybusError} `TOPOLOGY_MISSING` */
+  partitions(topic: string, call: Call): number | Promise<number>
   /** What is known of a topic may be wrong by now. */
   forget(topic: string): void
   forgetAll(): void
@@ -32,6 +32,13 @@ export interface Session {
 
 /** Others may add partitions: until it is asked again, a key goes where it went. */
 const COUNT_MS = 60_000
+
+interface Counted {
+  readonly asked: Promise<number>
+  readonly until: number
+  /** Undefined until it is answered. */
+  count: number | undefined
+}
 
 export interface SessionOptions {
   readonly client: Client
@@ -45,15 +52,25 @@ export interface SessionOptions {
 
 export function createSession(options: SessionOptions): Session {
   const { client, clock, settings, namespace, mayCreate, specs } = options
-  const counts = new Map<string, { readonly count: Promise<number>; readonly until: number }>()
+  const counts = new Map<string, Counted>()
   const life = new AbortController()
   const publishes = client.producer()
   const moves = client.producer()
   const layouts = new WeakMap<ChannelSpec, Layout>()
-  const count = async (topic: string): Promise<number> => {
+  const ask = async (topic: string): Promise<number> => {
     const found = (await client.admin.topics([topic], { signal: life.signal })).get(topic)
     if (!found) throw missing(`topic '${topic}'`, mayCreate)
     return found.partitions.length
+  }
+  const count = (topic: string): Counted => {
+    const counted: Counted = { asked: ask(topic), until: clock.now() + COUNT_MS, count: undefined }
+    counts.set(topic, counted)
+    counted.asked.then(
+      (found) => (counted.count = found),
+      // It is asked for many: who waits hears of it.
+      () => counts.delete(topic),
+    )
+    return counted
   }
   return {
     client,
@@ -72,14 +89,9 @@ export function createSession(options: SessionOptions): Session {
     spec: (channel) =>
       specs.get(channel) ?? { name: channel, keyed: false, partitions: undefined, groups: [], maxBytes: 2 ** 18 },
     partitions(topic, { signal }) {
-      let found = counts.get(topic)
-      if (!found || found.until < clock.now()) {
-        found = { count: count(topic), until: clock.now() + COUNT_MS }
-        counts.set(topic, found)
-        // It is asked for many: who waits hears of it.
-        found.count.catch(() => counts.delete(topic))
-      }
-      return orAbort(found.count, signal)
+      const known = counts.get(topic)
+      const found = known && known.until >= clock.now() ? known : count(topic)
+      return found.count ?? orAbort(found.asked, signal)
     },
     forget: (topic) => void counts.delete(topic),
     forgetAll: () => counts.clear(),

@@ -1,6 +1,6 @@
 import { type Call, type ChannelSpec, PolybusError, type TopologyChange, type TopologyFacet } from '@polybus/core'
 import type { NewTopic, Position, TopicInfo } from './client.ts'
-import { differences, readConfig } from './config.ts'
+import { differences, readBrokerConfig, readConfig } from './config.ts'
 import { conflict, missing } from './errors.ts'
 import { channelEntity, DEFAULT_MAX_BYTES, type Entity, groupEntities, type Layout } from './layout.ts'
 import type { Session } from './session.ts'
@@ -123,24 +123,24 @@ async function create(session: Session, spec: ChannelSpec, groups: readonly stri
   const { admin } = session.client
   const layout = session.layoutFor(spec)
   const { topic } = layout
-  let info = (await admin.topics([topic], call)).get(topic)
-  if (!info) {
+  const copiesFor = (here: { readonly partitions: number; readonly maxBytes: number }): readonly Entity[] =>
+    groups.flatMap((group) => groupEntities(layout, session.settings, group, here))
+  const info = (await admin.topics([topic], call)).get(topic)
+  if (info) {
+    const here = { partitions: info.partitions.length, maxBytes: await maxBytesOf(session, topic, call) }
+    if (groups.length > 0) await createAll(session, layout, copiesFor(here), call)
+  } else {
     if (layout.options.declare === false) throw missing(`topic '${topic}'`, false)
-    await createAll(session, layout, [channelEntity(layout, session.settings)], call)
-    info = (await admin.topics([topic], call)).get(topic)
-    if (!info) throw missing(`topic '${topic}' any more: it was deleted while it was created`, true)
+    const own = channelEntity(layout, session.settings)
+    const maxBytes = bytesIn(own.config['max.message.bytes']) ?? (await defaultMaxBytes(session, call))
+    // All in one request: whoever may publish again must find where dead letters go.
+    await createAll(session, layout, [own, ...copiesFor({ partitions: layout.partitions, maxBytes })], call)
+    const made = (await admin.topics([topic], call)).get(topic)
+    if (!made) throw missing(`topic '${topic}' any more: it was deleted while it was created`, true)
     // Of two that create it at once with other numbers one is told.
-    const conflicts = await conflictsOf(session, spec, layout, info, call)
+    const conflicts = await conflictsOf(session, spec, layout, made, call)
     if (conflicts[0]) throw conflict(conflicts.map(({ text }) => text).join('; '))
   }
-  if (groups.length === 0) return
-  const here = { partitions: info.partitions.length, maxBytes: await maxBytesOf(session, topic, call) }
-  await createAll(
-    session,
-    layout,
-    groups.flatMap((group) => groupEntities(layout, session.settings, group, here)),
-    call,
-  )
   for (const group of groups) if (layout.groups.includes(group)) await placeAtBeginning(session, layout, group, call)
 }
 
@@ -171,10 +171,20 @@ function told(error: unknown, topics: readonly NewTopic[]): unknown {
   return new PolybusError(error.code, text, { cause: error, retryable: error.retryable, sent: 'no' })
 }
 
+const bytesIn = (text: string | null | undefined): number | undefined => {
+  const bytes = Number(text)
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined
+}
+
 /** How large a record batch may be there. */
-async function maxBytesOf(session: Session, topic: string, call: Call): Promise<number> {
-  const bytes = Number((await readConfig(session, topic, call))?.get('max.message.bytes')?.value)
-  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : DEFAULT_MAX_BYTES
+const maxBytesOf = async (session: Session, topic: string, call: Call): Promise<number> =>
+  bytesIn((await readConfig(session, topic, call))?.get('max.message.bytes')?.value) ?? DEFAULT_MAX_BYTES
+
+/** And in a topic that does not say. */
+async function defaultMaxBytes(session: Session, call: Call): Promise<number> {
+  const [node] = await session.client.admin.brokers(call)
+  const config = node === undefined ? undefined : await readBrokerConfig(session, node, call)
+  return bytesIn(config?.get('message.max.bytes')?.value) ?? DEFAULT_MAX_BYTES
 }
 
 /** A declared group gets what was there before it first ran, and whoever watches its lag sees it. */

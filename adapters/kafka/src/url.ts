@@ -1,11 +1,18 @@
 // new URL() takes one host only, so this reads what brokers of Kafka need: several. Errors never show the text: it may hold a password.
-import type { SASLOptions } from 'kafkajs'
 import { invalid } from '@polybus/core'
 
+/** One of these mechanisms, with a name and a password. */
+export type KafkaLogin = {
+  readonly [Mechanism in (typeof MECHANISMS)[number]]: {
+    readonly mechanism: Mechanism
+    readonly username: string
+    readonly password: string
+  }
+}[(typeof MECHANISMS)[number]]
 export interface KafkaUrl {
   readonly brokers: string[]
   readonly ssl: boolean
-  readonly sasl: SASLOptions | undefined
+  readonly sasl: KafkaLogin | undefined
   readonly query: ReadonlyMap<string, string>
 }
 
@@ -65,7 +72,7 @@ function flag(value: string | undefined): boolean {
   throw invalid('kafka: URL, ssl', 'expected true or false.')
 }
 
-function saslOf(user: string | undefined, named: string | undefined): SASLOptions | undefined {
+function saslOf(user: string | undefined, named: string | undefined): KafkaLogin | undefined {
   const mechanism = MECHANISMS.find((each) => each === (named ?? 'plain').toLowerCase())
   if (mechanism === undefined)
     throw invalid(

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { assign, type Claim, decodeAssignment, decodeClaim, encodeAssignment, encodeSubscription } from '../src/kafkajs/assignor.ts' // prettier-ignore
+import { assign, type Claim, decodeAssignment, decodeClaim, encodeAssignment, encodeSubscription } from '../src/engine/assignor.ts' // prettier-ignore
 
 const members = (claims: Readonly<Record<string, Claim | undefined>>) =>
   Object.entries(claims).map(([id, claim]) => ({ id, claim }))

@@ -1,25 +1,41 @@
 // What the tests of the client below the adapter share.
 import { randomUUID } from 'node:crypto'
-import { connect as connectTcp } from 'node:net'
+import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
 import type { RunningBroker } from '@polybus/brokers'
 import { systemClock } from '@polybus/core'
 import { type FaultProxy, faultProxy } from '@polybus/testkit'
-import type { ISocketFactory, Kafka } from 'kafkajs'
+import kafkajs, { type Kafka } from 'kafkajs'
 import { onTestFinished } from 'vitest'
 import type { Assignment, Client, JoinOptions, Member, MemberEvents, NewRecord, Records } from '../src/client.ts'
-import { openClient } from '../src/kafkajs/index.ts'
+import { openClient } from '../src/open-client.ts'
 import { checkOptions, type KafkaOptions } from '../src/options.ts'
+import { type Library, library, type Via, via } from './library.ts'
 
 export const clock = systemClock()
 export const call = { signal: new AbortController().signal }
 
-export function client(broker: { host: string; port: number }, options: Partial<KafkaOptions> = {}): Client {
+/** kafkajs beside each of our clients, with the same login. */
+const beside = new WeakMap<Client, Kafka>()
+
+export interface Given extends Omit<KafkaOptions, 'client'> {
+  readonly client?: Via
+}
+
+export function client(
+  { host, port }: { host: string; port: number },
+  options: Given = {},
+  by: Library = library(),
+): Client {
   const settings = checkOptions({
-    url: `kafka://${broker.host}:${broker.port}`,
+    url: `kafka://${host}:${port}`,
     commandTimeoutMs: 3000,
     ...options,
+    client: via(options.client, by),
   })
   const made = openClient(settings, clock, 'test')
+  const { sasl } = options.client ?? {}
+  const brokers = [`${host}:${port}`]
+  beside.set(made, new kafkajs.Kafka({ brokers, logLevel: kafkajs.logLevel.NOTHING, ...(sasl && { sasl }) }))
   onTestFinished(() => made.close())
   return made
 }
@@ -28,7 +44,7 @@ export async function topic(of: Client, partitions = 1, config: Record<string, s
   const name = `t-${randomUUID().slice(0, 12)}`
   await of.admin.createTopics([{ topic: name, partitions, replicationFactor: undefined, config }], call)
   onTestFinished(async () => {
-    const admin = (of.native as Kafka).admin()
+    const admin = (beside.get(of) as Kafka).admin()
     await admin.connect()
     await admin.deleteTopics({ topics: [name] })
     await admin.disconnect()
@@ -47,11 +63,34 @@ export const record = (value: string | Buffer, more: Partial<NewRecord> = {}): N
 export async function behind(
   broker: RunningBroker,
   isSend: (bytes: Buffer) => boolean = () => true,
-): Promise<{ readonly proxy: FaultProxy; readonly socketFactory: ISocketFactory }> {
+): Promise<{ readonly proxy: FaultProxy; readonly to: { readonly host: string; readonly port: number } }> {
   const proxy = await faultProxy(broker, { isSend })
   onTestFinished(() => proxy.close())
   const { host, port } = proxy
-  return { proxy, socketFactory: ({ onConnect }) => connectTcp({ host, port, noDelay: true }, onConnect) }
+  return { proxy, to: { host, port } }
+}
+
+/** A port that leads to a broker, and tells what goes over it on both ways. */
+export async function overheard(
+  { host, port }: RunningBroker,
+  onBytes: (bytes: Buffer) => void,
+): Promise<{ readonly host: string; readonly port: number }> {
+  const sockets = new Set<Socket>()
+  const server = createServer((from) => {
+    const to = connectTcp({ host, port })
+    for (const socket of [from, to]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('data', onBytes)
+    }
+    from.pipe(to).pipe(from)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return { host: '127.0.0.1', port: (server.address() as AddressInfo).port }
 }
 
 /** Everything that is in a topic, as text. */

@@ -10,9 +10,9 @@ vi.setConfig({ testTimeout: 90_000 })
 
 await describeBroker('kafka', (broker) => {
   test('kafka: a half-open connection is noticed, nothing hangs, and the member goes on where it was', async () => {
-    const { proxy, socketFactory } = await behind(broker())
+    const { proxy, to } = await behind(broker())
     const own = client(broker())
-    const through = client(broker(), { client: { socketFactory }, commandTimeoutMs: 500 })
+    const through = client(broker(), { client: { to }, commandTimeoutMs: 500 })
     const name = await topic(own)
     const { member, told: events, values } = await join(through, name)
     const producer = through.producer()
@@ -106,9 +106,9 @@ await describeBroker('kafka', (broker) => {
   })
 
   test('kafka: a stop is over soon though nobody answers', async () => {
-    const { proxy, socketFactory } = await behind(broker())
+    const { proxy, to } = await behind(broker())
     const own = client(broker())
-    const through = client(broker(), { client: { socketFactory } })
+    const through = client(broker(), { client: { to } })
     const { member } = await join(through, await topic(own))
     proxy.pause()
     const begun = clock.now()
@@ -118,11 +118,11 @@ await describeBroker('kafka', (broker) => {
   })
 
   test('kafka: who could not leave comes back under its old id, and nobody waits for its session', async () => {
-    const { proxy, socketFactory } = await behind(broker())
+    const { proxy, to } = await behind(broker())
     const own = client(broker())
     const name = await topic(own)
     const long = { sessionTimeoutMs: 60_000 }
-    const { member } = await join(client(broker(), { client: { socketFactory } }), name, {}, long)
+    const { member } = await join(client(broker(), { client: { to } }), name, {}, long)
     const { memberId } = member.assignment() as Assignment
     proxy.pause()
     expect(await member.stop()).toBe(memberId)
@@ -163,10 +163,10 @@ await describeBroker('kafka', (broker) => {
   })
 
   test('kafka: a transaction whose answers are lost is written once', async () => {
-    const { proxy, socketFactory } = await behind(broker(), (bytes) => bytes.includes('record-of-the-test'))
+    const { proxy, to } = await behind(broker(), (bytes) => bytes.includes('record-of-the-test'))
     const own = client(broker())
     const name = await topic(own, 2)
-    const writer = client(broker(), { client: { socketFactory } }).transactional(`${name}.t`)
+    const writer = client(broker(), { client: { to } }).transactional(`${name}.t`)
     onTestFinished(() => writer.close())
     const expected: string[] = []
     for (let round = 0; round < 3; round++) {
@@ -186,10 +186,10 @@ await describeBroker('kafka', (broker) => {
 
   test('kafka: a commit whose answer is lost is one', async () => {
     // EndTxn, version 1.
-    const { proxy, socketFactory } = await behind(broker(), (bytes) => bytes.includes(Buffer.from([0, 26, 0, 1])))
+    const { proxy, to } = await behind(broker(), (bytes) => bytes.includes(Buffer.from([0, 26, 0, 1])))
     const own = client(broker())
     const name = await topic(own)
-    const writer = client(broker(), { client: { socketFactory } }).transactional(`${name}.t`)
+    const writer = client(broker(), { client: { to } }).transactional(`${name}.t`)
     onTestFinished(() => writer.close())
     for (let round = 0; round < 3; round++) {
       await writer.begin(call)
@@ -205,10 +205,10 @@ await describeBroker('kafka', (broker) => {
   })
 
   test('kafka: forty transactional ids share a few connections, and each goes on by itself', async () => {
-    const { proxy, socketFactory } = await behind(broker())
+    const { proxy, to } = await behind(broker())
     const own = client(broker())
     const name = await topic(own, 8)
-    const through = client(broker(), { client: { socketFactory } })
+    const through = client(broker(), { client: { to } })
     const rounds = 5
     await Promise.all(
       Array.from({ length: 40 }, async (_, n) => {

@@ -1,14 +1,13 @@
 // Compressed batches, both ways between ours and Java: a topic's `compression.type` makes the broker write them anew.
 import { randomBytes } from 'node:crypto'
-import { connect as connectTcp } from 'node:net'
 import { describeBroker } from '@polybus/brokers'
 import { type PolybusError } from '@polybus/core'
-import type { ISocketFactory } from 'kafkajs'
 import { compress as snappyBlock } from 'snappy'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { NewRecord } from '../src/client.ts'
 import { codecOf, compressionOf } from '../src/codecs.ts'
-import { call, client, record, topic } from './client-support.ts'
+import { call, client, overheard, record, topic } from './client-support.ts'
+import type { Via } from './library.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 
@@ -50,35 +49,24 @@ await describeBroker('kafka', (broker) => {
     return texts(found.records)
   }
   /** Whether what repeats itself goes over the wire as it is. */
-  const overheard = (): { readonly socketFactory: ISocketFactory; repeats(): boolean } => {
+  const listening = async (): Promise<{ readonly to: Via['to'] & {}; repeats(): boolean }> => {
     const heard: Buffer[] = []
-    return {
-      socketFactory({ host, port, onConnect }) {
-        const socket = connectTcp({ host, port }, onConnect)
-        const write = socket.write.bind(socket)
-        socket.write = (bytes: unknown) => {
-          heard.push(bytes as Buffer)
-          return write(bytes as Buffer)
-        }
-        socket.on('data', (bytes: Buffer) => heard.push(bytes))
-        return socket
-      },
-      repeats: () => Buffer.concat(heard).includes(MANY),
-    }
+    const to = await overheard(broker(), (bytes) => heard.push(bytes))
+    return { to, repeats: () => Buffer.concat(heard).includes(MANY) }
   }
 
   test.each(['uncompressed', ...CODECS])('kafka: reads what Java compressed with %s', async (codec) => {
     const name = await topic(client(broker()), 1, { 'compression.type': codec })
     await write(name, {})
-    const { socketFactory, repeats } = overheard()
-    expect(await readAll(name, { client: { socketFactory } })).toEqual(texts(records))
+    const { to, repeats } = await listening()
+    expect(await readAll(name, { client: { to } })).toEqual(texts(records))
     expect(repeats()).toBe(codec === 'uncompressed')
   })
 
   test.each(['none', ...CODECS] as const)('kafka: Java reads what ours compressed with %s', async (compression) => {
     const name = await topic(client(broker()), 1, { 'compression.type': 'uncompressed' })
-    const { socketFactory, repeats } = overheard()
-    await write(name, { compression, client: { socketFactory } })
+    const { to, repeats } = await listening()
+    await write(name, { compression, client: { to } })
     expect(repeats()).toBe(compression === 'none')
     expect(await readAll(name)).toEqual(texts(records))
   })

@@ -3,6 +3,7 @@ import { describeBroker } from '@polybus/brokers'
 import { sleep } from '@polybus/core'
 import { expect, test, vi } from 'vitest'
 import { call, client, clock, join, record, topic, valuesOf } from './client-support.ts'
+import { library } from './library.ts'
 import { until } from './support.ts'
 
 vi.setConfig({ testTimeout: 90_000 })
@@ -51,5 +52,5 @@ await describeBroker(
     })
   },
   // Its own: others would be killed with it.
-  { instance: 'kills' },
+  { instance: `kills-${library()}` },
 )

@@ -3,9 +3,9 @@ import { describeBroker } from '@polybus/brokers'
 import { channel, type Clock, consumer, createBus, type Delivery, PolybusError, sleep, trust } from '@polybus/core'
 import { type FaultProxy, faultProxy, numbered } from '@polybus/testkit'
 import type { Admin } from 'kafkajs'
-import { connect as connectTcp } from 'node:net'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { KafkaAdapter, KafkaOptions } from '../src/index.ts'
+import { via } from './library.ts'
 import { bench, call, clock, committed, create, type Member, send, SESSION_MS, spec, subscribe, until, wire } from './support.ts' // prettier-ignore
 
 vi.setConfig({ testTimeout: 60_000 })
@@ -29,7 +29,7 @@ await describeBroker(
       const brokers = [`${host}:${port}`]
       return {
         proxy,
-        through: { client: { brokers, socketFactory: ({ onConnect }) => connectTcp({ host, port }, onConnect) } },
+        through: { client: via({ brokers, to: { host, port } }) },
       }
     }
     /** Counts what rebalances ask of core. */

@@ -4,6 +4,7 @@ import { kafka, type KafkaOptions } from '../src/index.ts'
 import { checkOptions } from '../src/options.ts'
 
 const url = 'kafka://user:s3cret@127.0.0.1:9092'
+const platformatic = (more: object): object => ({ url, client: { kind: 'platformatic', ...more } })
 const wrong: readonly [what: string, options: unknown, named: RegExp][] = [
   ['no text', { url: 5 }, /kafka\(\)\.url/],
   ['another scheme', 'amqp://user:s3cret@a', /kafka\(\)\.url: unknown scheme/],
@@ -36,6 +37,23 @@ const wrong: readonly [what: string, options: unknown, named: RegExp][] = [
   ['brokers with a scheme', { client: { brokers: ['kafka://a:1'] } }, /kafka\(\)\.client\.brokers/],
   ['no brokers', { client: { brokers: [] } }, /kafka\(\)\.client\.brokers/],
   ['credentials that are a text', { url, client: { sasl: 's3cret' } }, /kafka\(\)\.client\.sasl/],
+  ['an unknown client', { url, client: 'rdkafka' }, /kafka\(\)\.client/],
+  ['an unknown client in the URL', `${url}?client=rdkafka`, /kafka\(\)\.client/],
+  ['an unknown kind of client', { url, client: { kind: 'kafkajs' } }, /kafka\(\)\.client\.kind/],
+  ['no kind of client', { url, client: { kind: undefined } }, /kafka\(\)\.client\.kind/],
+  ['an option that only kafkajs has', platformatic({ socketFactory: () => {} }), /kafka\(\)\.client\.socketFactory/],
+  ['no brokers of platformatic', platformatic({ brokers: [] }), /kafka\(\)\.client\.brokers/],
+  ['a function for brokers of platformatic', platformatic({ brokers: () => ['a:1'] }), /kafka\(\)\.client\.brokers/],
+  [
+    'a mechanism that only kafkajs has',
+    platformatic({ sasl: { mechanism: 'aws', username: 'user', password: 's3cret' } }),
+    /kafka\(\)\.client\.sasl\.mechanism/,
+  ],
+  ['a login without a password', platformatic({ sasl: { mechanism: 'plain', username: 's3cret' } }), /client\.sasl/],
+  ['TLS that is a text', platformatic({ ssl: 's3cret' }), /kafka\(\)\.client\.ssl/],
+  ['a client’s id that is none', platformatic({ clientId: '' }), /kafka\(\)\.client\.clientId/],
+  ['a connect time-out that is none', platformatic({ connectTimeoutMs: 0 }), /client\.connectTimeoutMs/],
+  ['an address that is no function', platformatic({ addressOf: 'a:1' }), /kafka\(\)\.client\.addressOf/],
   ['a channel’s name that is none', { url, channels: { 'or.ders': {} } }, /kafka\(\)\.channels/],
   [
     'an unknown option of a channel',
@@ -94,6 +112,16 @@ test('kafka: numbers may stand in the URL, and options win over it', () => {
   })
   expect(settings).toMatchObject({ sessionTimeoutMs: 20_000, heartbeatMs: 2000, partitions: 5, retentionMs: -1 })
   expect(settings).toMatchObject({ compression: 'gzip', client: { brokers: ['b:1'], clientId: 'mine' } })
+})
+
+test('kafka: the client is told by its name, in the URL too, and takes what the URL says', () => {
+  const fromUrl = { brokers: ['a:9092'], ssl: true, sasl: { mechanism: 'plain', username: 'u', password: 'p' } }
+  const kind = 'platformatic'
+  expect(checkOptions('kafka://u:p@a?ssl=true&client=platformatic').client).toEqual({ kind, ...fromUrl })
+  expect(checkOptions({ url: 'kafka://u:p@a?ssl=true', client: kind }).client).toEqual({ kind, ...fromUrl })
+  expect(checkOptions({ url: 'kafka://u:p@a?ssl=true&client=platformatic', client: 'kafkajs' }).client).toEqual(fromUrl)
+  const own = { kind, brokers: ['b:1'], clientId: 'mine', connectTimeoutMs: 500 } as const
+  expect(checkOptions({ url: 'kafka://u:p@a?ssl=true', client: own }).client).toEqual({ ...fromUrl, ...own })
 })
 
 test('kafka: what is not said has the documented value', () => {

@@ -2,6 +2,7 @@
 import { describeBroker } from '@polybus/brokers'
 import kafkajs, { type Producer } from 'kafkajs'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { socketOf } from '../src/kafkajs/cluster.ts'
 import { behind, call, client, clock, record, topic, valuesOf } from './client-support.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
@@ -11,12 +12,12 @@ const MARK = 'record-of-the-test'
 const isSend = (bytes: Buffer): boolean => bytes.includes(MARK)
 
 await describeBroker('kafka', (broker) => {
-  const plain = async (socketFactory: kafkajs.ISocketFactory): Promise<Producer> => {
+  const plain = async (to: { readonly host: string; readonly port: number }): Promise<Producer> => {
     const { host, port } = broker()
     const kafka = new kafkajs.Kafka({
       brokers: [`${host}:${port}`],
       logLevel: kafkajs.logLevel.NOTHING,
-      socketFactory,
+      socketFactory: (args) => socketOf({ ...args, ...to }),
       retry: { initialRetryTime: 50 },
     })
     const producer = kafka.producer({ idempotent: true, createPartitioner: kafkajs.Partitioners.DefaultPartitioner })
@@ -26,16 +27,16 @@ await describeBroker('kafka', (broker) => {
   }
 
   const through = async (is?: typeof isSend, partitions = 1) => {
-    const { proxy, socketFactory } = await behind(broker(), is)
+    const { proxy, to } = await behind(broker(), is)
     const own = client(broker())
-    const producer = client(broker(), { client: { socketFactory } }).producer()
+    const producer = client(broker(), { client: { to } }).producer()
     return { proxy, own, producer, name: await topic(own, partitions) }
   }
 
   test('kafka: plain kafkajs confirms a message that was never written, when an answer is lost and sends overlap', async () => {
     const own = client(broker())
-    const { proxy, socketFactory } = await behind(broker(), isSend)
-    const producer = await plain(socketFactory)
+    const { proxy, to } = await behind(broker(), isSend)
+    const producer = await plain(to)
     const name = await topic(own)
     await producer.send({ topic: name, messages: [{ value: 'first' }] })
     proxy.cutAnswers(1)

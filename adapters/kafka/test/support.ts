@@ -15,6 +15,7 @@ import {
 import kafkajs, { type Admin } from 'kafkajs'
 import { onTestFinished } from 'vitest'
 import { kafka, type KafkaAdapter, type KafkaOptions } from '../src/index.ts'
+import { via } from './library.ts'
 
 export { call, clock, spec, until, wire }
 export type { Member }
@@ -30,6 +31,7 @@ export function bench(broker: RunningBroker): Bench {
   const make = (options: Partial<KafkaOptions>): KafkaAdapter =>
     kafka({
       url: broker.url,
+      client: via(),
       sessionTimeoutMs: SESSION_MS,
       heartbeatMs: 200,
       commitMs: 100,

@@ -2,16 +2,17 @@
 import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net'
 import { type ConnectionOptions, createServer, type Server } from 'node:tls'
 import { describeBroker, type RunningBroker } from '@polybus/brokers'
-import type { ISocketFactory } from 'kafkajs'
 import { expect, onTestFinished, test } from 'vitest'
-import { socketOf } from '../src/kafkajs/cluster.ts'
 import { call, client, record, topic, valuesOf } from './client-support.ts'
 
 const KEY = Buffer.from('0123456789abcdef')
 const CIPHERS = 'PSK-AES128-GCM-SHA256'
 
 /** Where it ends TLS, and how a client gets there: brokers are found by the address that they tell. */
-async function tlsBefore({ host, port }: RunningBroker): Promise<{ server: Server; socketFactory: ISocketFactory }> {
+async function tlsBefore({
+  host,
+  port,
+}: RunningBroker): Promise<{ server: Server; to: { host: string; port: number } }> {
   const sockets = new Set<Socket>()
   const server = createServer({ pskCallback: () => KEY, ciphers: CIPHERS, maxVersion: 'TLSv1.2' }, (from) => {
     const to = connectTcp({ host, port })
@@ -28,7 +29,7 @@ async function tlsBefore({ host, port }: RunningBroker): Promise<{ server: Serve
     server.close()
   })
   const own = server.address() as AddressInfo
-  return { server, socketFactory: (args) => socketOf({ ...args, host: '127.0.0.1', port: own.port }) }
+  return { server, to: { host: '127.0.0.1', port: own.port } }
 }
 const ssl: ConnectionOptions = {
   pskCallback: () => ({ psk: KEY, identity: 'polybus' }),
@@ -39,10 +40,10 @@ const ssl: ConnectionOptions = {
 
 await describeBroker('kafka', (broker) => {
   test('kafka: writes and reads over TLS, with the options that were given for it', async () => {
-    const { server, socketFactory } = await tlsBefore(broker())
+    const { server, to } = await tlsBefore(broker())
     let connections = 0
     server.on('secureConnection', () => connections++)
-    const own = client(broker(), { client: { socketFactory, ssl } })
+    const own = client(broker(), { client: { to, ssl } })
     await own.connect(call)
     const name = await topic(client(broker()))
     const [result] = await own.producer().produce([{ topic: name, partition: 0, records: [record('x')] }], call)

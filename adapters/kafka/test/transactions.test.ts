@@ -3,11 +3,11 @@ import { describeBroker } from '@polybus/brokers'
 import { channel, consumer, createBus, type Delivery, type Settlement, trust } from '@polybus/core'
 import { drive, faultProxy, outgoing } from '@polybus/testkit'
 import kafkajs, { type Admin } from 'kafkajs'
-import { connect as connectTcp } from 'node:net'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { KafkaAdapter } from '../src/index.ts'
-import { openClient } from '../src/kafkajs/index.ts'
+import { openClient } from '../src/open-client.ts'
 import { checkOptions } from '../src/options.ts'
+import { via } from './library.ts'
 import { bench, call, clock, committed, create, type Member, send, spec, subscribe, until, wire } from './support.ts' // prettier-ignore
 
 vi.setConfig({ testTimeout: 60_000 })
@@ -94,7 +94,7 @@ await describeBroker(
     test('kafka: what a member wrote that died before its commit is never seen', async () => {
       const own = await start(2)
       const { host, port } = broker()
-      const settings = checkOptions({ client: { brokers: [`${host}:${port}`] } })
+      const settings = checkOptions({ client: via({ brokers: [`${host}:${port}`] }) })
       const client = openClient(settings, clock, 'dead')
       onTestFinished(() => client.close())
       const { namespace } = own
@@ -164,7 +164,7 @@ await describeBroker(
       const { host, port } = proxy
       const brokers = [`${host}:${port}`]
       const sleeper = await own.connect({
-        client: { brokers, socketFactory: ({ onConnect }) => connectTcp({ host, port }, onConnect) },
+        client: via({ brokers, to: { host, port } }),
       })
       const reader = await drive(own.adapter, results).subscribe('reader')
       const one: Member = await subscribe(sleeper, orders, transactional)

@@ -3,7 +3,7 @@ import { describeBroker } from '@polybus/brokers'
 import kafkajs, { type IHeaders } from 'kafkajs'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { NewRecord } from '../src/client.ts'
-import { crc32c, putVarint, reader, varintSize } from '../src/kafkajs/wire.ts'
+import { crc32c, putVarint, reader, varintSize } from '../src/engine/bytes.ts'
 import { call, client, clock, join, topic } from './client-support.ts'
 import { until } from './support.ts'
 

@@ -20,7 +20,7 @@ test('memory: otherwise it is healthy, and nobody is warned', async () => {
   const warn = (_fields: object, text: string) => void warnings.push(text)
   const bus = await createBus(memory(), { logger: { debug: log, info: log, warn, error: warn } })
   await bus.publish(notes, { text: 'a' })
-  expect(bus.health()).toEqual({ status: 'up', reasons: [] })
+  expect(bus.health()).toEqual({ status: 'up', reasons: [], drift: [] })
   expect(warnings).toEqual([])
   await bus.close()
 })

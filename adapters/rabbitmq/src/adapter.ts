@@ -83,7 +83,7 @@ export function rabbitmq(options: string | RabbitmqOptions): RabbitmqAdapter {
       to.forget(spec.name)
     }
     layout = await to.layout(spec.name, call)
-    let feed: Feed
+    let feed: Awaited<ReturnType<typeof createFeed>>
     try {
       feed = await createFeed(to, layout, source)
     } catch (error) {
@@ -97,7 +97,14 @@ export function rabbitmq(options: string | RabbitmqOptions): RabbitmqAdapter {
       feeds.delete(entry)
       return feed.close()
     }
-    return { ...feed, close }
+    return {
+      ...feed,
+      // It changes.
+      get most() {
+        return feed.most
+      },
+      close,
+    }
   }
   const recorded = async (to: Session, spec: ChannelSpec, call: Call): Promise<Layout> => {
     to.forget(spec.name)
@@ -114,7 +121,7 @@ export function rabbitmq(options: string | RabbitmqOptions): RabbitmqAdapter {
     name: 'rabbitmq',
     seam: 1,
     ...(given && { clock: given }),
-    limits: { messages: 1000, bytes: 8 * 2 ** 20, concurrency: 4 },
+    limits: { messages: 250, bytes: 8 * 2 ** 20, concurrency: 4 },
     capabilities(spec) {
       learn(spec)
       return capabilitiesOf(settings, spec, session?.link.version ?? [0, 0])

@@ -10,6 +10,8 @@ import { unknownGroup } from './stats.ts'
 const OK: Result<void> = { ok: true, value: undefined }
 /** So many are held at most, by one look. */
 const MOST = 10_000
+/** A channel sends a quorum queue no more than 32 commands that were not answered, and keeps the rest to itself. */
+const ACKS_AT_ONCE = 16
 
 export async function openSession(link: Link, layout: Layout, group: string, call: Call): Promise<BrowseSession> {
   const queue = layout.dead(group)
@@ -27,33 +29,57 @@ export async function openSession(link: Link, layout: Layout, group: string, cal
     if (open) return channel
     throw link.dead ?? new PolybusError('CLOSED', 'This look at dead letters is closed.')
   }
+  /** Taken while something else was waited for, and not shown yet. */
+  const ahead: RawDeadLetter[] = []
+  const take = async (by: Call): Promise<RawDeadLetter | undefined> => {
+    const message = await link.ask(() => atWork().get(queue), by)
+    if (message === false) return undefined
+    const position = String(message.fields.deliveryTag)
+    held.set(position, message)
+    return { position, message: fromNative(message, layout.options) }
+  }
+  /**
+   * An ack has no answer of its own, and a channel that closes drops those that a quorum queue has not taken yet. A get is answered by the
+   * queue itself, after all that was said to it before.
+   */
+  const settled = async (by: Call): Promise<void> => {
+    const letter = await take(by)
+    if (letter) ahead.push(letter)
+  }
   return {
     async next(limit, by) {
-      const found: RawDeadLetter[] = []
+      const found = ahead.splice(0, limit)
       while (found.length < limit && held.size < MOST && !by.signal.aborted) {
-        const message = await link.ask(() => atWork().get(queue), by)
-        if (message === false) break
-        const position = String(message.fields.deliveryTag)
-        held.set(position, message)
-        found.push({ position, message: fromNative(message, layout.options) })
+        const letter = await take(by)
+        if (!letter) break
+        found.push(letter)
       }
       return found
     },
     async remove(positions, by) {
-      const results = positions.map((position): Result<void> => {
+      const results: Result<void>[] = []
+      let pending = 0
+      for (const position of positions) {
         const message = held.get(position)
-        if (!message)
-          return { ok: false, error: new PolybusError('DEAD_LETTER_NOT_FOUND', `No dead letter is at ${position}.`) }
+        if (!message) {
+          const error = new PolybusError('DEAD_LETTER_NOT_FOUND', `No dead letter is at ${position}.`)
+          results.push({ ok: false, error })
+          continue
+        }
         try {
           atWork().ack(message)
           held.delete(position)
-          return OK
+          results.push(OK)
+          pending++
         } catch (error) {
-          return { ok: false, error: rabbitError(error) }
+          results.push({ ok: false, error: rabbitError(error) })
         }
-      })
-      // An ack has no answer of its own: one to what comes behind it says that it has arrived.
-      await link.ask(() => atWork().prefetch(0), by)
+        if (pending === ACKS_AT_ONCE) {
+          await settled(by)
+          pending = 0
+        }
+      }
+      if (pending > 0) await settled(by)
       return results
     },
     async close() {

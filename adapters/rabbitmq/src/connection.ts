@@ -1,8 +1,10 @@
 // Two connections: RabbitMQ stops reading from a connection that publishes during an alarm, acks included.
+import type { Duplex } from 'node:stream'
 import { type Channel, type ChannelModel, connect as open, type ConfirmChannel } from 'amqplib'
 import type { Call, Clock, PolybusError } from '@polybus/core'
 import type { Version } from './capabilities.ts'
 import { connectError, connectionFailed, rabbitError, tooOld } from './errors.ts'
+import { gatherWrites } from './gather.ts'
 import type { Settings } from './options.ts'
 
 export interface Link {
@@ -91,6 +93,7 @@ function createLink(
     for (const run of watchers) run(error)
     watchers.clear()
   }
+  for (const model of [consume, publish]) gatherWrites(socketOf(model))
   for (const model of [consume, publish])
     model.on('close', (error?: Error) => {
       if (!leaving) end(connectionFailed(error?.message ?? 'it was closed', 'unknown', error))
@@ -252,9 +255,12 @@ function connectOnce(settings: Settings, clock: Clock, { signal }: Call, name: s
 /** amqplib's close waits for an answer, and only an error on its socket makes it notice that it is gone. */
 function destroy(model: ChannelModel): void {
   model.on('error', ignore)
-  const { stream } = model.connection as unknown as { stream?: { destroy(error?: Error): void } }
-  stream?.destroy(new Error('given up'))
+  socketOf(model)?.destroy(new Error('given up'))
 }
+
+/** amqplib's types do not show it. */
+const socketOf = (model: ChannelModel): Duplex | undefined =>
+  (model.connection as unknown as { readonly stream?: Duplex }).stream
 
 export function closeChannel(channel: Channel): void {
   try {

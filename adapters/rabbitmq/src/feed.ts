@@ -10,7 +10,7 @@ import {
 import { aborted, feedBroken, rabbitError } from './errors.ts'
 import { goneMs, IDLE_MS, type Lane, openLane, type Token } from './lane.ts'
 import type { Layout } from './layout.ts'
-import { countOf, fromNative } from './mapping.ts'
+import { countOf, fromNative, timesIn } from './mapping.ts'
 import { joinMembers, type Members, share } from './members.ts'
 import type { Session } from './session.ts'
 import { createSettle } from './settle.ts'
@@ -18,10 +18,16 @@ import { depthOf } from './stats.ts'
 
 /** How long an empty receive waits. */
 const WAIT_MS = 1000
+/** So many times the messages that fit at their largest are fetched while they are small. */
+const WIDER = 4
 const NONE: readonly Delivery[] = []
 
 /** Joins the group; the feed is what its consumer holds. */
-export async function createFeed(session: Session, layout: Layout, source: Source): Promise<Feed> {
+export async function createFeed(
+  session: Session,
+  layout: Layout,
+  source: Source,
+): Promise<Feed & { readonly most: number }> {
   const { link, clock, settings } = session
   const { keyed, partitions, names } = layout
   const { group, maxInFlight } = source
@@ -39,11 +45,14 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
   let bytes = 0
   let turn = 0
   const bell = createBell(clock)
+  const timeIn = timesIn()
 
-  // prefetch counts messages alone: so many that their largest would fit.
+  // prefetch counts messages alone: so many that their largest would fit, and more while they are small. If large ones come
+  // then, what was fetched of them before it is fewer again is held too.
   const fitting = Math.max(1, Math.floor(source.maxBytes / source.channel.maxBytes))
   const whole = Math.min(maxInFlight, fitting, 65_535)
   const prefetch = keyed ? Math.min(whole, 2 * Math.ceil(whole / partitions)) : whole
+  const widest = Math.min(maxInFlight, fitting * WIDER, 65_535)
 
   const wake = bell.ring
   const drop = (token: Token): void => {
@@ -52,7 +61,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
     forget(token)
   }
   const forget = (token: Token): void => {
-    token.lane.held.delete(token)
+    token.lane.held.remove(token)
     handed--
     bytes -= token.bytes
     if (draining && token.lane.held.size === 0 && keyed) void giveUp(token.lane)
@@ -70,7 +79,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
   }
   const onClosed = (lane: Lane, error: PolybusError, gone: boolean): void => {
     if (lanes.get(lane.id) === lane) lanes.delete(lane.id)
-    lose([...lane.held])
+    lose(lane.held.all())
     // One lane of several is opened again; the rest knows nothing of it.
     if (keyed && !gone && !link.dead) return reconcile()
     if (gone) clock.timer(goneMs(link.version), () => breakUp(error))
@@ -84,6 +93,8 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
       id,
       queue: layout.queue(group, id),
       prefetch,
+      widest,
+      maxBytes: source.maxBytes,
       durable: source.durable,
       wake,
       onClosed,
@@ -108,7 +119,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
     await new Promise<void>((resolve) => {
       const timer = clock.timer(settings.handoverMs, resolve)
       source
-        .onRevoke([...lane.held])
+        .onRevoke(lane.held.all())
         // Core does not reject; if it does, what it holds is lost like after a hand-over that takes too long.
         .catch(() => undefined)
         .finally(() => {
@@ -116,7 +127,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
           resolve()
         })
     })
-    lose([...lane.held])
+    lose(lane.held.all())
     await giveUp(lane)
     members?.tell()
   }
@@ -186,7 +197,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
       handed++
       bytes += token.bytes
       found.push({
-        message: fromNative(message, layout.options),
+        message: fromNative(message, layout.options, timeIn),
         token,
         lane: keyed ? String(lane.id) : '0',
         position: token.position,
@@ -218,7 +229,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
   }
   const unwatch = link.onDead((error) => {
     breakUp(error)
-    lose([...lanes.values()].flatMap(({ held }) => [...held]))
+    lose([...lanes.values()].flatMap(({ held }) => held.all()))
     lanes.clear()
   })
   const close = async (): Promise<void> => {
@@ -227,7 +238,7 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
     wake()
     await Promise.all(moving.values())
     const open = [...lanes.values()]
-    for (const lane of open) for (const token of lane.held) drop(token)
+    for (const lane of open) for (const token of lane.held.all()) drop(token)
     lanes.clear()
     await Promise.all([...open.map((lane) => lane.close()), ...ends])
     members?.stop()
@@ -258,6 +269,9 @@ export async function createFeed(session: Session, layout: Layout, source: Sourc
     throw error
   }
   return {
+    get most() {
+      return keyed ? prefetch * Math.max(1, lanes.size) : (lanes.get(0)?.prefetch ?? prefetch)
+    },
     receive,
     async settle(batch, call) {
       if (call.signal.aborted) throw aborted('no')

@@ -4,11 +4,12 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import { type Clock, type PolybusError, sleep } from '@polybus/core'
 import { createAcks } from './acks.ts'
 import type { Version } from './capabilities.ts'
+import { type Chain, createChain, type Linked } from './chain.ts'
 import { closeChannel, type Link } from './connection.ts'
 import { connectionFailed, feedBroken, rabbitError } from './errors.ts'
 import { countOf } from './mapping.ts'
 
-export interface Token {
+export interface Token extends Linked<Token> {
   readonly lane: Lane
   readonly message: ConsumeMessage
   readonly position: string
@@ -24,12 +25,15 @@ export interface Lane {
   readonly channel: Channel
   /** Fetched, and not handed over. */
   readonly buffer: ConsumeMessage[]
-  readonly held: Set<Token>
+  /** Handed over, and neither settled nor lost. */
+  readonly held: Chain<Token>
   /** A hand-over has begun: nothing is handed out any more. */
   leaving: boolean
   open: boolean
   /** When it was opened, or something came. */
   heardAt: number
+  /** So many unsettled messages come at most. */
+  readonly prefetch: number
   token(message: ConsumeMessage): Token
   /** Told to the broker by `flush`. */
   ack(token: Token): void
@@ -69,6 +73,12 @@ const TOLD_MS = 100
  */
 const SUSPECT = 3
 
+/** More are fetched when so many times the prefetch were small, and so many times the largest of them would fit. */
+const SAMPLE = 2
+const MARGIN = 2
+
+const bytesOf = ({ content }: ConsumeMessage): number => content.length + 200
+
 export interface LaneOptions {
   readonly link: Link
   readonly clock: Clock
@@ -76,7 +86,11 @@ export interface LaneOptions {
   readonly shared: boolean
   readonly id: number
   readonly queue: string
+  /** So many would fit if each were as large as its channel allows. */
   readonly prefetch: number
+  /** So many of smaller ones, where they fit. */
+  readonly widest: number
+  readonly maxBytes: number
   /** Acks have to be for good. */
   readonly durable: boolean
   /** There is something new. */
@@ -86,7 +100,7 @@ export interface LaneOptions {
 }
 
 export async function openLane(options: LaneOptions): Promise<Lane> {
-  const { link, clock, id, queue, prefetch, durable, wake, onClosed } = options
+  const { link, clock, id, queue, prefetch, widest, maxBytes, durable, wake, onClosed } = options
   const channel = await link.channel()
   const name = randomUUID().slice(0, 8)
   const buffer: ConsumeMessage[] = []
@@ -94,6 +108,11 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
   const tags: string[] = []
   let fetching = true
   let ramped = !options.shared || prefetch === 1
+  let fetches = prefetch
+  /** Of those that came since the number was changed. */
+  let seen = 0
+  let largest = 0
+  let changing = false
   let toldAt = -Infinity
   const acks = createAcks()
   let begun = false
@@ -108,10 +127,13 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
     queue,
     channel,
     buffer,
-    held: new Set(),
+    held: createChain(),
     leaving: false,
     open: true,
     heardAt: clock.now(),
+    get prefetch() {
+      return fetches
+    },
     token(message) {
       const { deliveryTag } = message.fields
       const token: Token = {
@@ -119,9 +141,11 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
         message,
         // Unlike the tag alone it never comes again.
         position: `${queue}/${name}-${deliveryTag}`,
-        bytes: message.content.length + 200,
+        bytes: bytesOf(message),
         live: true,
         copied: false,
+        before: undefined,
+        after: undefined,
       }
       lane.held.add(token)
       return token
@@ -129,7 +153,6 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
     ack(token) {
       acks.finish(token.message.fields.deliveryTag)
       token.live = false
-      lane.held.delete(token)
     },
     flush() {
       for (const { tag: deliveryTag, upTo } of acks.take()) {
@@ -170,12 +193,34 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
       lane.heardAt = clock.now()
       buffer.push(message)
       wake()
-      if (!ramped && countOf(message) < SUSPECT) {
+      if (ramped) adapt(bytesOf(message))
+      else if (countOf(message) < SUSPECT) {
         ramped = true
-        // If it fails, the channel or the link is closed, and that is told.
-        widen().catch(() => undefined)
+        change(prefetch)
       }
     }
+  }
+  /** Where order matters, the first consumer of a queue is its only one. */
+  const adapt = (bytes: number): void => {
+    if (!options.shared || widest <= prefetch || changing) return
+    seen++
+    largest = Math.max(largest, bytes)
+    if (fetches > prefetch) {
+      if (fetches * largest > maxBytes) change(prefetch)
+    } else if (seen >= SAMPLE * prefetch) {
+      const fitting = Math.min(widest, Math.floor(maxBytes / (largest * MARGIN)))
+      if (fitting > prefetch) change(fitting)
+      else seen = largest = 0
+    }
+  }
+  const change = (count: number): void => {
+    changing = true
+    fetches = count
+    seen = largest = 0
+    replace(count)
+      // If it fails, the channel or the link is closed, and that is told.
+      .catch(() => undefined)
+      .finally(() => (changing = false))
   }
   const consume = async (count: number): Promise<void> => {
     await link.ask(() => channel.prefetch(count))
@@ -184,9 +229,9 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
     if (fetching) tags.push(consumerTag)
     else await link.ask(() => channel.cancel(consumerTag))
   }
-  /** One that fetches more takes over; what the first one brought stays good. */
-  const widen = async (): Promise<void> => {
-    await consume(prefetch)
+  /** A quorum queue's consumer keeps its prefetch. Another takes over; what the first one brought stays good. */
+  const replace = async (count: number): Promise<void> => {
+    await consume(count)
     const first = fetching ? tags.shift() : undefined
     if (first !== undefined) await link.ask(() => channel.cancel(first))
   }

@@ -1,8 +1,8 @@
 // Wire and native forms, pure. What has a place among AMQP's properties goes there; other CloudEvents attributes are `ce_…`
 // headers, as on Redis and Kafka. A message without `ce_specversion` is foreign.
 import { crc32 } from 'node:zlib'
-import type { ConsumeMessage, Message, MessageProperties, Options } from 'amqplib'
-import { type Headers, type HeaderValue, readForeign, type WireMessage } from '@polybus/core'
+import type { ConsumeMessage, Message, Options } from 'amqplib'
+import { type Headers, type HeaderValue, type IsoOf, isoTimes, readForeign, type WireMessage } from '@polybus/core'
 import type { RabbitmqChannelOptions, RabbitmqForeignMessage } from './options.ts'
 
 export interface Native {
@@ -21,52 +21,56 @@ export const LANE = 'polybus-lane'
 const INTERNAL = new Set([MORE, NULL_BODY, LANE])
 const SHORT = 255
 
-/** Attribute, its property and, where that has no room, its header. */
-const PROPERTIES = [
-  ['id', 'messageId', 'ce_id'],
-  ['type', 'type', 'ce_type'],
-  ['contentType', 'contentType', 'ce_datacontenttype'],
-  ['correlationId', 'correlationId', 'ce_correlationid'],
-] as const
-const ATTRIBUTES = [
-  ['source', 'ce_source'],
-  ['key', 'ce_partitionkey'],
-  ['dataSchema', 'ce_dataschema'],
-  ['causationId', 'ce_causationid'],
-] as const
+/** Of attributes of ours; where they are AMQP's properties too, only of what has no room there. */
 const CE = new Set<string>([
   VERSION,
+  'ce_id',
+  'ce_type',
+  'ce_datacontenttype',
+  'ce_correlationid',
+  'ce_source',
   'ce_time',
-  ...PROPERTIES.map(([, , header]) => header),
-  ...ATTRIBUTES.map(([, header]) => header),
+  'ce_partitionkey',
+  'ce_dataschema',
+  'ce_causationid',
 ])
 
-const fits = (text: string): boolean => Buffer.byteLength(text) <= SHORT
+/** A unit of UTF-16 has three bytes at most. */
+const fits = (text: string): boolean => text.length * 3 <= SHORT || Buffer.byteLength(text) <= SHORT
 const bufferOf = (value: Uint8Array): Buffer =>
   Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
 const isShort = (name: string, seen: Table): boolean =>
   name !== '' && fits(name) && !OWN.test(name) && !CE.has(name) && !Object.hasOwn(seen, name)
 
 /** The native form of a message. `lane`: for rungs of a keyed group. */
-export function toNative(message: WireMessage, lane?: number, priority?: number): Native {
+export function toNative(message: WireMessage, lane?: number, priority?: number, iso: IsoOf = isoTimes()): Native {
   const headers: Table = { [VERSION]: '1.0' }
-  const options: Options.Publish & Table = { headers, persistent: true, mandatory: true }
-  if (priority !== undefined) options.priority = priority
-  for (const [attribute, property, header] of PROPERTIES) {
-    const value = message[attribute]
-    if (value === undefined) continue
-    if (fits(value)) options[property] = value
-    else headers[header] = value
+  const short = (value: string | undefined, header: string): string | undefined => {
+    if (value === undefined || fits(value)) return value
+    headers[header] = value
+    return undefined
   }
-  for (const [attribute, header] of ATTRIBUTES) {
-    const value = message[attribute]
+  const put = (header: string, value: string | undefined): void => {
     if (value !== undefined) headers[header] = value
   }
-  if (message.time !== undefined) {
+  // Spelt out, and not in a loop over names: each publish comes here.
+  const options = {
+    headers,
+    persistent: true,
+    mandatory: true,
+    messageId: short(message.id, 'ce_id'),
+    type: short(message.type, 'ce_type'),
+    contentType: short(message.contentType, 'ce_datacontenttype'),
+    correlationId: short(message.correlationId, 'ce_correlationid'),
     // The property counts in seconds.
-    options.timestamp = Math.max(0, Math.floor(message.time / 1000))
-    headers['ce_time'] = new Date(message.time).toISOString()
-  }
+    timestamp: message.time === undefined ? undefined : Math.max(0, Math.floor(message.time / 1000)),
+  } as Options.Publish
+  if (priority !== undefined) options.priority = priority
+  put('ce_source', message.source)
+  put('ce_partitionkey', message.key)
+  put('ce_dataschema', message.dataSchema)
+  put('ce_causationid', message.causationId)
+  if (message.time !== undefined) headers['ce_time'] = iso(message.time)
   if (message.body === null) headers[NULL_BODY] = '1'
   putHeaders(headers, message.headers)
   if (lane !== undefined) headers[LANE] = String(lane)
@@ -99,37 +103,55 @@ function moreHeaders(value: unknown): [string, HeaderValue][] {
   }
 }
 
+/** What a text says, in milliseconds since 1970; NaN where it is no time. */
+export type TimeIn = (text: string) => number
+
+/** For one message after the other: many are of one millisecond, and reading that costs more than all their other attributes. */
+export function timesIn(): TimeIn {
+  let last: string | undefined
+  let time = NaN
+  return (text) => {
+    if (text === last) return time
+    time = Date.parse(text)
+    last = text
+    return time
+  }
+}
+
 /** The message as it came. What is not ours keeps its id only where that is trusted. */
 export function fromNative(
   { content, properties }: Pick<Message, 'content' | 'properties'>,
   { envelope = 'cloudevents', trustMessageId: trusted = false }: RabbitmqChannelOptions = {},
+  timeIn: TimeIn = timesIn(),
 ): WireMessage {
   const table: Table = properties.headers ?? {}
   const ours = table[VERSION] !== undefined
   // A copy of ours keeps its attributes in any case.
   const bare = !ours && envelope === 'none'
   const headers: [string, HeaderValue][] = []
-  for (const [name, value] of Object.entries(table))
+  for (const name of Object.keys(table)) {
+    const value = table[name]
     if ((bare || !CE.has(name)) && !INTERNAL.has(name) && !OWN.test(name) && value !== undefined)
       headers.push([name, valueOf(value)])
-  headers.push(...moreHeaders(table[MORE]))
-  const text = (name: string): string | undefined =>
-    !bare && typeof table[name] === 'string' ? table[name] : undefined
-  const property = (name: keyof MessageProperties): string | undefined => properties[name] as string | undefined
-  const [id, type, contentType, correlationId] = PROPERTIES.map(([, name, header]) => text(header) ?? property(name))
-  const [source, key, dataSchema, causationId] = ATTRIBUTES.map(([, header]) => text(header))
+  }
+  if (table[MORE] !== undefined) headers.push(...moreHeaders(table[MORE]))
+  const text = (name: string): string | undefined => {
+    const value = bare ? undefined : table[name]
+    return typeof value === 'string' ? value : undefined
+  }
+  const property = (header: string, value: unknown): string | undefined => text(header) ?? (value as string | undefined)
   const message: WireMessage = {
-    id: ours || trusted || text('ce_id') !== undefined ? id : undefined,
-    source,
-    type,
-    time: timeOf(text('ce_time'), properties.timestamp as unknown),
-    key,
+    id: ours || trusted || text('ce_id') !== undefined ? property('ce_id', properties.messageId) : undefined,
+    source: text('ce_source'),
+    type: property('ce_type', properties.type),
+    time: timeOf(text('ce_time'), properties.timestamp as unknown, timeIn),
+    key: text('ce_partitionkey'),
     headers,
     body: table[NULL_BODY] === '1' && content.length === 0 ? null : content,
-    contentType,
-    dataSchema,
-    correlationId,
-    causationId,
+    contentType: property('ce_datacontenttype', properties.contentType),
+    dataSchema: text('ce_dataschema'),
+    correlationId: property('ce_correlationid', properties.correlationId),
+    causationId: text('ce_causationid'),
   }
   return ours ? message : readForeign(message, envelope, () => seenOf({ content, properties }))
 }
@@ -150,8 +172,8 @@ const bytesOf = (value: HeaderValue): Uint8Array => (typeof value === 'string' ?
 /** Of what a Date can hold; AMQP's time goes further. */
 const LAST_MS = 8.64e15
 
-function timeOf(text: string | undefined, seconds: unknown): number | undefined {
-  const time = text === undefined ? NaN : Date.parse(text)
+function timeOf(text: string | undefined, seconds: unknown, timeIn: TimeIn): number | undefined {
+  const time = text === undefined ? NaN : timeIn(text)
   if (!Number.isNaN(time)) return time
   return typeof seconds === 'number' && Math.abs(seconds * 1000) <= LAST_MS ? seconds * 1000 : undefined
 }
@@ -201,10 +223,12 @@ export function copyOf(
   return { content, options }
 }
 
+const ATTRIBUTES = ['id', 'type', 'contentType', 'correlationId', 'source', 'key', 'dataSchema', 'causationId'] as const
+
 /** Bytes of body, properties and headers, about as a field table holds them. */
 export function size(message: WireMessage): number {
   let bytes = (message.body?.byteLength ?? 24) + 40
-  for (const [attribute] of [...PROPERTIES, ...ATTRIBUTES]) {
+  for (const attribute of ATTRIBUTES) {
     const value = message[attribute]
     if (value !== undefined) bytes += 20 + Buffer.byteLength(value)
   }

@@ -1,11 +1,13 @@
 import {
   type Call,
   type Destination,
+  isoTimes,
   LADDER_MS,
   type Outgoing,
   PolybusError,
   type Receipt,
   type Result,
+  type WireMessage,
 } from '@polybus/core'
 import { priorityInLine } from './capabilities.ts'
 import { aborted, alarm, missing } from './errors.ts'
@@ -58,72 +60,96 @@ function withPriority({ content, options }: Native, change: (priority: number) =
     : { content, options: { ...options, priority: change(priority) } }
 }
 
-type Put = PolybusError | undefined
+/** Undefined: confirmed. */
+type Answer = PolybusError | undefined
 
-/** Puts one message everywhere it has to be. Undefined: confirmed. */
-export async function put(...call: Parameters<typeof putEach>): Promise<Put> {
-  return (await putEach(...call)).find((error) => error !== undefined)
+interface Placing {
+  readonly session: Session
+  readonly layout: Layout
+  readonly to: Destination
+  readonly routes: readonly Route[]
+  readonly native: Native
+  readonly call: Call
 }
 
-/** An answer for each of the routes. */
-async function putEach(
-  session: Session,
-  layout: Layout,
-  to: Destination,
-  routes: readonly Route[],
-  native: Native,
-  call: Call,
-): Promise<readonly Put[]> {
+/** Puts one message everywhere it has to be. */
+export const put = (placing: Placing): Promise<Answer> =>
+  new Promise((resolve) => putEach(placing, (answers) => resolve(answers.find((error) => error !== undefined))))
+
+/** An answer for each of the routes. Thousands a second go here: without a promise each. */
+function putEach(
+  { session, layout, to, routes, native, call }: Placing,
+  tell: (answers: readonly Answer[]) => void,
+): void {
   const { link, mayCreate } = session
   const { blocked } = link
-  if (blocked !== undefined) return routes.map(() => alarm(blocked))
+  if (blocked !== undefined) return tell(routes.map(() => alarm(blocked)))
+  if (routes.length === 0) return tell([])
   const publisher = to.kind === 'channel' ? session.publishes : session.moves
-  const declared = to.kind !== 'channel' || layout.groups.length > 0
-  const returned =
-    ({ exchange, routingKey }: Route) =>
-    (): PolybusError =>
-      declared && (layout.own || exchange === '')
-        ? missing(
-            exchange === '' ? `queue '${routingKey}'` : `queue bound to '${exchange}' for '${routingKey}'`,
-            mayCreate,
-          )
-        : new PolybusError('UNROUTABLE', undefined, { sent: 'no' })
   const written = inLine(to) ? withPriority(native, (priority) => priorityInLine(priority, link.version)) : native
-  const errors = await Promise.all(
-    routes.map((route) => publisher.publish(route.exchange, route.routingKey, written, returned(route))),
-  )
-  const error = errors.find((one) => one !== undefined)
-  // Its queue is looked for at the start, and then by nobody: somebody deleted it meanwhile.
-  if (error?.code === 'TOPOLOGY_MISSING' && to.kind !== 'channel' && mayCreate)
-    await session.restore(layout, [to.group], call)
-  return errors
+  const answers: Answer[] = routes.map(() => undefined)
+  let left = routes.length
+  const answered = (index: number, error: Answer): void => {
+    answers[index] = error
+    if (--left > 0) return
+    // Its queue is looked for at the start, and then by nobody: somebody deleted it meanwhile.
+    if (error?.code === 'TOPOLOGY_MISSING' && to.kind !== 'channel' && mayCreate)
+      session.restore(layout, [to.group], call).then(
+        () => tell(answers),
+        (failure: unknown) => tell([asError(failure)]),
+      )
+    else tell(answers)
+  }
+  for (let index = 0; index < routes.length; index++) {
+    const { exchange, routingKey } = routes[index] as Route
+    publisher.publish({
+      exchange,
+      routingKey,
+      native: written,
+      returned: () => unwanted(layout, to, exchange, routingKey, mayCreate),
+      answer: (error) => answered(index, error),
+    })
+  }
+}
+
+/** No queue took it. */
+function unwanted(
+  { groups, own }: Layout,
+  to: Destination,
+  exchange: string,
+  routingKey: string,
+  mayCreate: boolean,
+): PolybusError {
+  const declared = to.kind !== 'channel' || groups.length > 0
+  if (!declared || !(own || exchange === '')) return new PolybusError('UNROUTABLE', undefined, { sent: 'no' })
+  const what = exchange === '' ? `queue '${routingKey}'` : `queue bound to '${exchange}' for '${routingKey}'`
+  return missing(what, mayCreate)
 }
 
 /**
  * The exchange's answer was no: one of its queues is full. Sent again whole, the others would get it once more each time, so
  * each group is asked by itself, and those that refuse are what is missing. Undefined: it was none of these.
  */
-async function fullGroups(
-  session: Session,
-  layout: Layout,
-  { to, message }: Outgoing,
-  native: Native,
-  call: Call,
-): Promise<Receipt | undefined> {
+async function fullGroups(placing: Placing, message: WireMessage): Promise<Receipt | undefined> {
+  const { layout, to } = placing
   const { groups } = layout
   if (!layout.own || groups.length < 2) return undefined
   const routes = routesOf(layout, to, message.key ?? message.id, message.type, groups)
-  const receipt = receiptOf(groups, await putEach(session, layout, to, routes, native, call))
+  const answers = await new Promise<readonly Answer[]>((resolve) => putEach({ ...placing, routes }, resolve))
+  const receipt = receiptOf(groups, answers)
   return receipt.missing ? receipt : undefined
 }
 
-function receiptOf(groups: readonly string[], puts: readonly Put[]): Receipt {
+function receiptOf(groups: readonly string[], answers: readonly Answer[]): Receipt {
   const missing = groups.flatMap((group, index) => {
-    const error = puts[index]
+    const error = answers[index]
     return error ? [{ group, error }] : []
   })
   return missing.length === 0 ? {} : { missing }
 }
+
+/** A check that began so long before the last confirm is repeated. */
+const FRESH_MS = 250
 
 export async function sendAll(
   session: Session,
@@ -131,46 +157,111 @@ export async function sendAll(
   call: Call,
 ): Promise<readonly Result<Receipt>[]> {
   const results: (Result<Receipt> | undefined)[] = batch.map(() => undefined)
-  /** By channel: which lanes were written to. */
+  /** By channel: which lanes are written to. */
   const touched = new Map<Layout, Set<number>>()
   const unbound = new Set<Layout>()
-  const one = async (outgoing: Outgoing, index: number): Promise<void> => {
-    const { message, to, groups, priority } = outgoing
-    try {
-      const layout = await session.layout(to.channel, call)
-      const routes = routesOf(layout, to, message.key ?? message.id, message.type, groups)
-      const native = toNative(message, routes[0]?.lane, priority)
-      const bare = to.kind === 'channel' && layout.options.envelope === 'none'
-      const written = bare ? bareOf(native) : native
-      const puts = await putEach(session, layout, to, routes, written, call)
-      const error = puts.find((one) => one !== undefined)
-      if (error) results[index] = { ok: false, error }
-      if (groups && error && puts.includes(undefined)) results[index] = { ok: true, value: receiptOf(groups, puts) }
-      if (error?.code === 'BROKER_BUSY' && error.sent === 'unknown' && to.kind === 'channel' && !groups) {
-        const value = await fullGroups(session, layout, outgoing, written, call)
-        if (value) results[index] = { ok: true, value }
-      }
-      if (error?.code === 'TOPOLOGY_MISSING' && to.kind === 'channel' && session.mayCreate) unbound.add(layout)
-      else if (error) return
-      else if (to.kind === 'channel' && !groups && layout.groups.length > 0) {
-        const lanes = touched.get(layout) ?? new Set()
-        touched.set(layout, lanes.add(layout.laned ? partitionOf(message.key ?? message.id, layout.partitions) : 0))
-      } else results[index] = { ok: true, value: {} }
-    } catch (error) {
-      results[index] = { ok: false, error: asError(error) }
-    }
+  const iso = isoTimes()
+  const receipts = new Map<string, Receipt>()
+  const unverified = new Map<string, PolybusError>()
+  let checking: Promise<unknown> | undefined
+  let checkedAt = 0
+  /**
+   * A confirm proves one queue. That no declared group is missed is asked beside the publishes, and not behind their confirms:
+   * one round trip instead of two. The answer says that each queue was there, and bound, at some moment between the call and
+   * its end, and that is all that an answer behind the confirm could say. Whoever deletes a queue after that moment deletes
+   * what is in it, and what is just on its way to it: it is gone as if it had come a little earlier. One that was deleted before the
+   * call is missing in the answer, and one without its binding may even have it again before the message is routed.
+   */
+  const check = (): void => {
+    checkedAt = session.clock.now()
+    checking = Promise.all(
+      [...touched].map(([layout, lanes]) =>
+        session.verify(layout, lanes, call).then(
+          (receipt) => {
+            unverified.delete(layout.channel)
+            if (!receipts.get(layout.channel)?.missing) receipts.set(layout.channel, receipt)
+          },
+          (error: unknown) => void unverified.set(layout.channel, notVerified(layout, asError(error))),
+        ),
+      ),
+    )
   }
-  const work = Promise.all(batch.map(one)).then(async () => {
-    // A confirm proves one queue. That no declared group was missed is asked afterwards, once for the whole batch.
-    const receipts = new Map<string, Receipt>()
-    for (const layout of unbound) await session.restore(layout, layout.groups, call)
-    const unverified = new Map<string, PolybusError>()
-    for (const [layout, lanes] of touched)
+  const place = (outgoing: Outgoing, index: number, layout: Layout, ended: () => void): void => {
+    const { message, to, groups, priority } = outgoing
+    const routes = routesOf(layout, to, message.key ?? message.id, message.type, groups)
+    const native = toNative(message, routes[0]?.lane, priority, iso)
+    const bare = to.kind === 'channel' && layout.options.envelope === 'none'
+    const placing: Placing = { session, layout, to, routes, native: bare ? bareOf(native) : native, call }
+    const declared = to.kind === 'channel' && !groups && layout.groups.length > 0
+    // Else nothing is written.
+    if (declared && session.link.blocked === undefined) {
+      const lanes = touched.get(layout) ?? new Set()
+      touched.set(layout, lanes.add(layout.laned ? partitionOf(message.key ?? message.id, layout.partitions) : 0))
+    }
+    putEach(placing, (answers) => {
+      const error = answers.find((one) => one !== undefined)
+      if (error)
+        return void refused(outgoing, index, placing, answers, error)
+          .catch((failure: unknown) => (results[index] = { ok: false, error: asError(failure) }))
+          .finally(ended)
+      if (!declared) results[index] = { ok: true, value: {} }
+      ended()
+    })
+  }
+  const refused = async (
+    { message, to, groups }: Outgoing,
+    index: number,
+    placing: Placing,
+    answers: readonly Answer[],
+    error: PolybusError,
+  ): Promise<void> => {
+    results[index] = { ok: false, error }
+    if (groups && answers.includes(undefined)) results[index] = { ok: true, value: receiptOf(groups, answers) }
+    if (error.code === 'BROKER_BUSY' && error.sent === 'unknown' && to.kind === 'channel' && !groups) {
+      const value = await fullGroups(placing, message)
+      if (value) results[index] = { ok: true, value }
+    }
+    if (error.code === 'TOPOLOGY_MISSING' && to.kind === 'channel' && session.mayCreate) unbound.add(placing.layout)
+  }
+  const one = (outgoing: Outgoing, index: number, written: () => void, ended: () => void): void => {
+    const failed = (error: unknown): void => {
+      results[index] = { ok: false, error: asError(error) }
+      ended()
+      written()
+    }
+    const placed = (layout: Layout): void => {
       try {
-        receipts.set(layout.channel, await session.verify(layout, lanes, call))
+        place(outgoing, index, layout, ended)
       } catch (error) {
-        unverified.set(layout.channel, notVerified(layout, asError(error)))
+        return failed(error)
       }
+      written()
+    }
+    const layout = session.layout(outgoing.to.channel, call)
+    if (layout instanceof Promise) layout.then(placed, failed)
+    else placed(layout)
+  }
+  const all = new Promise<void>((resolve) => {
+    let left = batch.length
+    let unwritten = batch.length
+    const ended = (): void => {
+      if (--left === 0) resolve()
+    }
+    const written = (): void => {
+      if (--unwritten === 0) check()
+    }
+    if (left === 0) resolve()
+    for (const [index, outgoing] of batch.entries()) one(outgoing, index, written, ended)
+  })
+  const work = all.then(async () => {
+    for (const layout of unbound) await session.restore(layout, layout.groups, call)
+    // How long what is deleted meanwhile can be missed is bounded: behind late confirms it is asked again.
+    const isOld = checking !== undefined && session.clock.now() - checkedAt > FRESH_MS
+    await checking
+    if (isOld) {
+      check()
+      await checking
+    }
     for (let index = 0; index < batch.length; index++) {
       const channel = batch[index]?.to.channel ?? ''
       const error = unverified.get(channel)

@@ -1,6 +1,14 @@
 // What hangs on one link: publishers, what is known of channels, and the check that no declared group is missed.
 import type { Channel } from 'amqplib'
-import { type Call, type ChannelSpec, type Clock, PolybusError, type Receipt, sleep } from '@polybus/core'
+import {
+  type Call,
+  type ChannelSpec,
+  type Clock,
+  type MaybePromise,
+  PolybusError,
+  type Receipt,
+  sleep,
+} from '@polybus/core'
 import type { Link } from './connection.ts'
 import { missing } from './errors.ts'
 import { goneMs } from './lane.ts'
@@ -18,8 +26,8 @@ export interface Session {
   /** Copies of moves: what kills the one channel must not touch the other. */
   readonly moves: Publisher
   layoutFor(spec: ChannelSpec, recorded?: number): Layout
-  /** What is known of a channel; asks the broker for its partitions at first. */
-  layout(channel: string, call: Call): Promise<Layout>
+  /** What is known of a channel; asks the broker for its partitions at first. Later it is at hand. */
+  layout(channel: string, call: Call): MaybePromise<Layout>
   /** Forgets it: it was set up anew. */
   forget(channel: string): void
   /** Makes what is gone of these groups. A plan cannot see bindings: where some are gone only a message that comes back tells. */
@@ -41,14 +49,15 @@ export interface SessionOptions {
 
 export function createSession(options: SessionOptions): Session {
   const { link, clock, settings, namespace, mayCreate, specs } = options
-  const layouts = new Map<string, Promise<Layout>>()
+  const layouts = new Map<string, MaybePromise<Layout>>()
   const verified = new Map<string, number>()
   const checks = new Map<
     string,
     { running: Promise<unknown>; next: Promise<Receipt> | undefined; lanes: Set<number> }
   >()
   const restoring = new Map<string, Promise<void>>()
-  let asking: Promise<Channel> | undefined
+  /** Channels to ask on, that nobody asks on now: one for each question, because a refusal closes it. */
+  const free = new Set<Channel>()
 
   const session: Session = {
     link,
@@ -59,13 +68,15 @@ export function createSession(options: SessionOptions): Session {
     moves: createPublisher(link, mayCreate),
     layoutFor: (spec, recorded) => layoutOf(settings, namespace, spec, recorded),
     layout(channel, call) {
-      let found = layouts.get(channel)
-      if (!found) {
-        found = read(channel, call)
-        layouts.set(channel, found)
-        found.catch(() => layouts.delete(channel))
-      }
-      return found
+      const known = layouts.get(channel)
+      if (known) return known
+      const asked = read(channel, call)
+      layouts.set(channel, asked)
+      asked.then(
+        (found) => layouts.get(channel) === asked && layouts.set(channel, found),
+        () => layouts.delete(channel),
+      )
+      return asked
     },
     forget: (channel) => void layouts.delete(channel),
     async restore(layout, groups, call) {
@@ -126,28 +137,25 @@ export function createSession(options: SessionOptions): Session {
   const check = async (layout: Layout, lanes: ReadonlySet<number>, call: Call): Promise<Receipt> => {
     const startedAt = clock.now()
     const gone: { group: string; error: PolybusError }[] = []
-    for (const group of layout.groups) {
-      try {
-        await look(layout, group, lanes)
-      } catch (error) {
-        if (!PolybusError.is(error, 'TOPOLOGY_MISSING')) throw error
-        if (mayCreate) {
-          await sleep(clock, goneMs(link.version))
-          await declareChannel(link, layout, call)
-          await declareGroup(link, layout, group, call)
-        }
-        gone.push({
-          group,
-          error: new PolybusError(
-            'TOPOLOGY_MISSING',
-            `The group '${group}' of the channel '${layout.channel}' was gone: ${error.message}`,
-            {
-              retryable: true,
-              sent: 'unknown',
-            },
-          ),
-        })
+    const looks = await Promise.allSettled(layout.groups.map((group) => look(layout, group, lanes)))
+    for (const [place, looked] of looks.entries()) {
+      if (looked.status === 'fulfilled') continue
+      const group = layout.groups[place] as string
+      const error: unknown = looked.reason
+      if (!PolybusError.is(error, 'TOPOLOGY_MISSING')) throw error
+      if (mayCreate) {
+        await sleep(clock, goneMs(link.version))
+        await declareChannel(link, layout, call)
+        await declareGroup(link, layout, group, call)
       }
+      gone.push({
+        group,
+        error: new PolybusError(
+          'TOPOLOGY_MISSING',
+          `The group '${group}' of the channel '${layout.channel}' was gone: ${error.message}`,
+          { retryable: true, sent: 'unknown' },
+        ),
+      })
     }
     if (gone.length > 0) return { missing: gone }
     verified.set(layout.channel, startedAt)
@@ -155,16 +163,23 @@ export function createSession(options: SessionOptions): Session {
   }
   /** Where nothing may be created, queues are looked for; their bindings cannot be seen. */
   const look = async (layout: Layout, group: string, lanes: ReadonlySet<number>): Promise<void> => {
-    const channel = await (asking ??= link.channel().then((made) => {
-      made.on('close', () => (asking = undefined))
-      return made
-    }))
+    const channel = await freeChannel()
     if (mayCreate) {
       const bindings = bindingsOf(layout, group, lanes)
       await link.ask(() => Promise.all(bindings.map((binding) => bind(channel, binding))))
-      if (bindings.length > 0) return
+      if (bindings.length > 0) return void free.add(channel)
     }
     await link.ask(() => Promise.all([...lanes].map((lane) => channel.checkQueue(layout.queue(group, lane)))))
+    free.add(channel)
+  }
+  const freeChannel = async (): Promise<Channel> => {
+    for (const channel of free) {
+      free.delete(channel)
+      return channel
+    }
+    const made = await link.channel()
+    made.on('close', () => free.delete(made))
+    return made
   }
   return session
 }

@@ -1,4 +1,4 @@
-import type { Call, PolybusError, Result, Settlement } from '@polybus/core'
+import type { Call, MaybePromise, PolybusError, Result, Settlement } from '@polybus/core'
 import { leaseLost, rabbitError } from './errors.ts'
 import type { Lane, Token } from './lane.ts'
 import type { Layout } from './layout.ts'
@@ -40,39 +40,57 @@ export function createSettle(
           token.message.properties.priority as number | undefined,
         )
       : copyOf(token.message, headers, lane)
-    return put(session, target, to, routes, native, call)
+    return put({ session, layout: target, to, routes, native, call })
   }
-  const one = async (settlement: Settlement, call: Call, acked: Set<Lane>): Promise<Result<void>> => {
-    const token = settlement.token as Token
-    if (!token.live || !token.lane.open) return lost(token)
-    if (settlement.kind === 'release') {
-      release(token)
-      return OK
-    }
-    if (settlement.kind === 'move' && !token.copied) {
-      const error = await copy(token, settlement, call)
-      if (error) return { ok: false, error }
-      token.copied = true
-      if (!token.live || !token.lane.open) return lost(token)
-    }
+  const finish = (token: Token, acked: Set<Lane>): Result<void> => {
     token.lane.ack(token)
     settled(token)
     acked.add(token.lane)
-    // The batch's acks go together; what comes later goes alone.
-    if (settlement.kind === 'move') token.lane.flush()
     return OK
+  }
+  const move = async (
+    settlement: Settlement & { kind: 'move' },
+    token: Token,
+    call: Call,
+    acked: Set<Lane>,
+  ): Promise<Result<void>> => {
+    try {
+      if (!token.copied) {
+        const error = await copy(token, settlement, call)
+        if (error) return { ok: false, error }
+        token.copied = true
+        if (!isOurs(token)) return lost(token)
+      }
+      finish(token, acked)
+      // The batch's acks go together; what comes later goes alone.
+      token.lane.flush()
+      return OK
+    } catch (error) {
+      return failed(error)
+    }
+  }
+  /** At once, but where a copy has to be confirmed first. */
+  const one = (settlement: Settlement, call: Call, acked: Set<Lane>): MaybePromise<Result<void>> => {
+    const token = settlement.token as Token
+    if (!isOurs(token)) return lost(token)
+    if (settlement.kind === 'move') return move(settlement, token, call, acked)
+    if (settlement.kind === 'ack') return finish(token, acked)
+    try {
+      release(token)
+      return OK
+    } catch (error) {
+      return failed(error)
+    }
   }
   return async (batch, call) => {
     const acked = new Set<Lane>()
-    const work = Promise.all(
-      batch.map(async (settlement): Promise<Result<void>> => {
-        try {
-          return await one(settlement, call, acked)
-        } catch (error) {
-          return { ok: false, error: rabbitError(error) }
-        }
-      }),
-    )
+    const moves: Promise<void>[] = []
+    const results = batch.map((settlement, index): Result<void> => {
+      const result = one(settlement, call, acked)
+      if (!(result instanceof Promise)) return result
+      moves.push(result.then((later) => void (results[index] = later)))
+      return OK
+    })
     const failures = new Map<Lane, PolybusError>()
     const tell = (lane: Lane): void => {
       try {
@@ -83,7 +101,7 @@ export function createSettle(
     }
     // What needs no copy is done by now.
     for (const lane of acked) tell(lane)
-    const results = await work
+    await Promise.all(moves)
     if (durable)
       await Promise.all(
         [...acked].map((lane) => lane.commit().catch((error: unknown) => failures.set(lane, rabbitError(error)))),
@@ -97,4 +115,6 @@ export function createSettle(
   }
 }
 
+const isOurs = ({ live, lane }: Token): boolean => live && lane.open
+const failed = (error: unknown): Result<void> => ({ ok: false, error: rabbitError(error) })
 const lost = ({ position }: Token): Result<void> => ({ ok: false, error: leaseLost(position) })

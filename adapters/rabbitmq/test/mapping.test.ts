@@ -5,7 +5,7 @@ import { wireMessage } from '@polybus/testkit'
 import { expect, test } from 'vitest'
 import { createAcks } from '../src/acks.ts'
 import { readable } from '../src/errors.ts'
-import { copyOf, countOf, fromNative, LANE, type Native, partitionOf, size, toNative } from '../src/mapping.ts'
+import { copyOf, countOf, fromNative, LANE, type Native, partitionOf, size, toNative, timesIn } from '../src/mapping.ts'
 import { share } from '../src/members.ts'
 
 const wire = (more: Partial<WireMessage> = {}): WireMessage =>
@@ -218,4 +218,10 @@ test('rabbitmq: a time that no Date can hold is none, and the message can be sen
       .time
   expect([at(8.64e12), at(8.9e12), at(2 ** 63), at(-1)]).toEqual([8.64e15, undefined, undefined, -1000])
   expect(() => toNative(wire({ time: at(8.64e12) }))).not.toThrow()
+})
+
+test('rabbitmq: times are read one after the other, each as it is', () => {
+  const timeIn = timesIn()
+  const texts = ['2026-01-01T00:00:00.001Z', '2026-01-01T00:00:00.001Z', 'never', 'never', '2026-01-01T00:00:00.002Z']
+  expect(texts.map(timeIn)).toEqual([1_767_225_600_001, 1_767_225_600_001, NaN, NaN, 1_767_225_600_002])
 })

@@ -129,7 +129,7 @@ export function redis(options: string | RedisOptions): RedisAdapter {
     name: 'redis',
     seam: 1,
     ...(given && { clock: given }),
-    limits: { messages: 1000, bytes: 8 * 2 ** 20, concurrency: 4 },
+    limits: { messages: 128, bytes: 8 * 2 ** 20, concurrency: 8 },
     capabilities: (spec) => capabilitiesOf(spec, settings, link?.version),
     size,
     get client() {

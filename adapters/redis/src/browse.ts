@@ -1,6 +1,7 @@
 import { type BrowseSession, type Call, PolybusError, type RawDeadLetter, type Result } from '@polybus/core'
 import { command, type Link } from './connection.ts'
 import type { Layout } from './layout.ts'
+import { pack } from './fields.ts'
 import { fromFields } from './mapping.ts'
 import type { RedisChannelOptions } from './options.ts'
 import { OK } from './settle.ts'
@@ -34,7 +35,7 @@ export function openSession(
       if (last) after = `(${String(last[0])}`
       return entries.map(([id, fields]): RawDeadLetter => {
         const position = String(id)
-        return { position, message: fromFields(fields, channel, `dead/${position}`, options) }
+        return { position, message: fromFields(pack(fields), channel, `dead/${position}`, options) }
       })
     },
     async remove(positions, call) {

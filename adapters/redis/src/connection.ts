@@ -1,16 +1,19 @@
 // One connection: what ioredis does not do by itself is here. It never reconnects, resends or queues (core makes a new one),
 // a server that does not answer is given up, and every error says whether bytes may have left.
-import { Redis, type RedisOptions as ClientOptions } from 'ioredis'
+import { type Command as Request, Redis, type RedisOptions as ClientOptions } from 'ioredis'
 import type { Call, Clock, PolybusError } from '@polybus/core'
 import { aborted, connectError, connectionFailed, redisError, tooOld } from './errors.ts'
+import { type Answer, type Arg, type Args, exchange } from './exchange.ts'
 import type { Settings } from './options.ts'
+import { converting, type Expect, readReplies } from './replies.ts'
 import { SCRIPT_TEXTS, type ScriptName, shaOf } from './scripts/index.ts'
 
-export type Arg = string | Buffer | number
-/** The name of a command and its arguments. `keys` are named where it is refused. */
+/** `keys` are named where it is refused. */
 export interface Command {
-  readonly args: readonly [string, ...Arg[]]
+  readonly args: Args
   readonly keys: readonly string[]
+  /** Its reply has entries, whose fields lie so deep: it comes back as replies.ts says. Of single calls alone. */
+  readonly fieldsAt?: number
 }
 export type Reply =
   | { readonly ok: true; readonly value: unknown }
@@ -33,6 +36,12 @@ export interface Link {
   batch(commands: readonly Command[], options?: CallOptions & { readonly atomic?: boolean }): Promise<readonly Reply[]>
   onDead(run: (error: PolybusError) => void): () => void
   end(error: PolybusError): void
+}
+
+interface Opening extends Link {
+  version: readonly [number, number]
+  /** Nothing is on its way. */
+  ready(): void
 }
 
 const OURS: ClientOptions = {
@@ -80,6 +89,7 @@ export async function openLink(settings: Settings, clock: Clock, call: Call, fir
     const link = createLink(client, settings, clock)
     try {
       await prepare(link, call)
+      link.ready()
       return link
     } catch (error) {
       link.end(redisError(error))
@@ -120,7 +130,7 @@ function sentinelLimits({ sentinels, ...given }: ClientOptions, limitMs: number)
 }
 
 /** The server is there, is old enough, may be written to, and knows our scripts. */
-async function prepare(link: Link & { version: readonly [number, number] }, call: Call): Promise<void> {
+async function prepare(link: Opening, call: Call): Promise<void> {
   const info = String(await link.call(command('INFO', []), call))
   const field = (name: string): string | undefined => new RegExp(`^${name}:([^\r\n]*)`, 'm').exec(info)?.[1]
   const version = field('redis_version') ?? '0.0'
@@ -147,10 +157,9 @@ function destroy(client: Redis): void {
   ;(client.stream as typeof client.stream | undefined)?.destroy()
 }
 
-type Answers = readonly (readonly [unknown, unknown])[] | null
-
-function createLink(client: Redis, { commandTimeoutMs }: Settings, clock: Clock): Link {
+function createLink(client: Redis, { commandTimeoutMs }: Settings, clock: Clock): Opening {
   let dead: PolybusError | undefined
+  let expect: Expect = converting
   const waiting = new Set<(error: PolybusError) => void>()
   const watchers = new Set<(error: PolybusError) => void>()
   let cause: unknown
@@ -209,14 +218,17 @@ function createLink(client: Redis, { commandTimeoutMs }: Settings, clock: Clock)
       )
     })
   }
-  const send = (commands: readonly Command[], atomic: boolean): Promise<Answers> => {
-    const pipeline = atomic ? client.multi() : client.pipeline()
-    for (const { args } of commands) pipeline.callBuffer(...(args as [string, ...Arg[]]))
-    return pipeline.exec()
+  const send = async (commands: readonly Command[], atomic: boolean): Promise<readonly Answer[]> => {
+    const all = commands.map(({ args }) => args)
+    if (!atomic) return exchange(client, all, clock)
+    const answers = await exchange(client, [['MULTI'], ...all, ['EXEC']], clock)
+    const [error, values] = answers.at(-1) ?? []
+    if (error) throw Object.assign(error, { previousErrors: answers.slice(0, -1).flatMap(([one]) => one ?? []) })
+    return (values as readonly unknown[]).map((value) => (value instanceof Error ? [value] : [null, value]))
   }
   const batch: Link['batch'] = async (commands, options = {}) => {
     const { atomic = false } = options
-    let answers: Answers
+    let answers: readonly Answer[]
     try {
       answers = await run(() => send(commands, atomic), options)
     } catch (error) {
@@ -226,7 +238,7 @@ function createLink(client: Redis, { commandTimeoutMs }: Settings, clock: Clock)
       return commands.map(() => ({ ok: false, error: refusal(error) ?? ours }))
     }
     const replies = commands.map(({ keys }, index): Reply => {
-      const [error, value] = answers?.[index] ?? [new Error('EXECABORT no answer'), undefined]
+      const [error, value] = answers[index] ?? [new Error('EXECABORT no answer')]
       return error ? { ok: false, error: failed(error, keys) } : { ok: true, value }
     })
     const lost = replies.filter((reply) => !reply.ok && reply.error.code === 'CONNECTION_FAILED')
@@ -235,14 +247,23 @@ function createLink(client: Redis, { commandTimeoutMs }: Settings, clock: Clock)
     return replies
   }
 
-  const link: Link & { version: readonly [number, number] } = {
+  const link: Opening = {
     client,
     version: [0, 0],
+    ready() {
+      expect = readReplies(client)
+    },
     get dead() {
       return dead
     },
     async call(one, options = {}) {
-      const ask = (): Promise<unknown> => run(() => client.callBuffer(...(one.args as [string, ...Arg[]])), options)
+      const { fieldsAt } = one
+      const prepare = fieldsAt === undefined ? undefined : (request: Request): void => expect(request, fieldsAt)
+      const ask = async (): Promise<unknown> => {
+        const [answer] = await run(() => exchange(client, [one.args], clock, prepare), options)
+        if (answer?.[0]) throw answer[0]
+        return answer?.[1]
+      }
       try {
         return await ask()
       } catch (error) {

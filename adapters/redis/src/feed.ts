@@ -1,10 +1,10 @@
 import type { Call, Clock, Delivery, Feed, PolybusError, Result, Source } from '@polybus/core'
 import { type Command, command, type Link, script } from './connection.ts'
 import { aborted, connectionFailed, feedBroken, leaseLost } from './errors.ts'
-import { createHeld, type Token } from './held.ts'
+import { createHeld, noteOf, type Token } from './held.ts'
 import { type Layout, type Layouts, streamsOf } from './layout.ts'
 import { createLanesReader } from './lanes.ts'
-import { bytesOf, fromFields, withCoreHeaders } from './mapping.ts'
+import { bytesOf, createReading, fromFields, withCoreHeaders } from './mapping.ts'
 import { RELEASED } from './names.ts'
 import { unpackNote } from './notes.ts'
 import type { Settings } from './options.ts'
@@ -37,6 +37,8 @@ export interface FeedOptions {
 const MOST_ORPHANS = 100
 
 /** Joins the group; the feed is what its consumer holds. */
+const NUDGED = 'there may be something to read'
+
 export async function createFeed(options: FeedOptions, call: Call): Promise<Feed> {
   const { link, clock, settings, layouts, layout, source, waker, name } = options
   const { group } = source
@@ -59,7 +61,8 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
   const held = createHeld(clock, lose)
   const ofLane = (lane: number): readonly Token[] => [...held.all()].filter((token) => token.lane === lane)
   const nudge = (): void => {
-    poke.abort()
+    // Without a reason each would make an error of its own.
+    poke.abort(NUDGED)
     poke = new AbortController()
   }
   const member: Member = {
@@ -126,18 +129,18 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
   const deliver = (found: readonly Found[], askedAt: number): readonly Delivery[] => {
     const now = clock.now()
     const endsAt = layout.keyed ? Infinity : askedAt + settings.leaseMs
+    const reading = createReading()
     return found.map(({ where, lane, id, fields, count, note }): Delivery => {
-      const place = `${where}${lane}/${id}`
       const position = `${where === 'r' ? 'retry-' : ''}${lane}/${id}`
       // Our own lease had run out, and it came back to us.
-      const before = held.at(place)
+      const before = held.at(position)
       if (before) lose([before])
-      const read = fromFields(fields, layout.channel, position, channel)
+      const read = fromFields(fields, layout.channel, position, channel, reading)
       const message = note ? withCoreHeaders(read, unpackNote(note)) : read
       const bytes = bytesOf(fields)
       largest = Math.max(bytes, largest * 0.9)
       const key = where === 'r' ? keys.retry(group, lane) : keys.stream(lane)
-      const token: Token = { key, place, lane, id, position, message, bytes, noted: note !== null, live: true, endsAt }
+      const token: Token = { key, where, lane, id, position, message, bytes, noted: note !== null, live: true, endsAt }
       held.add(token)
       return { message, token, lane: String(lane), position, count, leaseMs: layout.keyed ? null : endsAt - now }
     })
@@ -164,7 +167,8 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     const lists = new Map<string, Token[]>()
     for (const token of held.all()) add(lists, token.key, token)
     return [...lists].map(([key, list]) => {
-      const tag = list[0]?.place.replace(/[^/]*$/, '') ?? ''
+      const [first] = list
+      const tag = first ? noteOf({ ...first, id: '' }) : ''
       return script(
         'release',
         [key, keys.notes(group)],

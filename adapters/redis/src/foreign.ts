@@ -44,7 +44,8 @@ function readFields(fields: readonly Buffer[], options: RedisChannelOptions): Op
     if (name === bodyField && !found && envelope !== 'fields') {
       message.body = value
       found = true
-    } else if (attribute !== undefined && message[attribute] === undefined) setAttribute(message, attribute, value)
+    } else if (attribute !== undefined && message[attribute] === undefined)
+      setAttribute(message, attribute, text(value))
     else if (name.startsWith('polybus-')) message.headers.push([name, headerOf(value)])
     else if (bare || name !== VERSION) rest.push([name, value])
   }

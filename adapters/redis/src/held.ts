@@ -3,10 +3,11 @@ import type { Clock, Timer, WireMessage } from '@polybus/core'
 
 export interface Token {
   readonly key: string
-  /** Unique in the feed: which of the lane's streams, the lane, and the entry's id. */
-  readonly place: string
+  /** Which of the lane's streams. */
+  readonly where: 'r' | 'm'
   readonly lane: number
   readonly id: string
+  /** Unique in the feed. */
   readonly position: string
   readonly message: WireMessage
   readonly bytes: number
@@ -17,13 +18,16 @@ export interface Token {
   endsAt: number
 }
 
+/** Under which name a note of it lies. */
+export const noteOf = ({ where, lane, id }: Pick<Token, 'where' | 'lane' | 'id'>): string => `${where}${lane}/${id}`
+
 export interface Held {
   readonly size: number
   readonly bytes: number
   add(token: Token): void
   /** It is settled, or lost. */
   drop(token: Token): void
-  at(place: string): Token | undefined
+  at(position: string): Token | undefined
   renewed(token: Token, endsAt: number): void
   all(): Iterable<Token>
   stop(): void
@@ -60,23 +64,23 @@ export function createHeld(clock: Clock, lost: (tokens: readonly Token[]) => voi
       return bytes
     },
     add(token) {
-      tokens.set(token.place, token)
+      tokens.set(token.position, token)
       bytes += token.bytes
       watch()
     },
     drop(token) {
       token.live = false
-      if (tokens.get(token.place) !== token) return
-      tokens.delete(token.place)
+      if (tokens.get(token.position) !== token) return
+      tokens.delete(token.position)
       bytes -= token.bytes
     },
-    at: (place) => tokens.get(place),
+    at: (position) => tokens.get(position),
     renewed(token, endsAt) {
       // It may have come again meanwhile, as another delivery.
-      if (tokens.get(token.place) !== token) return
+      if (tokens.get(token.position) !== token) return
       token.endsAt = endsAt
-      tokens.delete(token.place)
-      tokens.set(token.place, token)
+      tokens.delete(token.position)
+      tokens.set(token.position, token)
     },
     all: () => tokens.values(),
     stop() {

@@ -1,5 +1,6 @@
 // A keyed channel: a lane belongs to one member, by a lease that it renews for all its lanes at once.
 import { script } from './connection.ts'
+import { NO_FIELDS, type Packed } from './fields.ts'
 import type { Found, Member, Reader } from './reader.ts'
 
 /** How soon a member that lacks lanes asks again. */
@@ -112,23 +113,22 @@ export function createLanesReader(member: Member): Reader {
         lane.all = lane.returned = false
       }
     const { orphans } = member
-    const answer = (await link.call(
-      script(
-        'gatherLanes',
-        scripted,
-        group,
-        name,
-        max,
-        PROMOTE,
-        partitions,
-        orphans.length,
-        ...orphans,
-        ...order.flatMap((lane) => [lane.no, lane.all ? '1' : '0', ...lane.cursors]),
-      ),
-    )) as Gathered
+    const ask = script(
+      'gatherLanes',
+      scripted,
+      group,
+      name,
+      max,
+      PROMOTE,
+      partitions,
+      orphans.length,
+      ...orphans,
+      ...order.flatMap((lane) => [lane.no, lane.all ? '1' : '0', ...lane.cursors]),
+    )
+    const answer = (await link.call({ ...ask, fieldsAt: 3 })) as Gathered
     const [wait, seen, states, entries] = answer
-    if (epoch !== undefined && epoch !== String(seen)) member.rewound()
-    epoch = String(seen)
+    if (epoch !== undefined && epoch !== seen) member.rewound()
+    epoch = seen
     lookAgainMs = wait < 0 ? IDLE_MS : Math.max(1, Math.min(IDLE_MS, wait))
     const next = new Map<string, string>()
     const lost: number[] = []
@@ -136,10 +136,10 @@ export function createLanesReader(member: Member): Reader {
       const lane = order.find((one) => one.no === no)
       if (!lane || lanes.get(no) !== lane) continue
       if (ours === 0) lost.push(no)
-      lane.cursors = [String(retryCursor), String(mainCursor)]
+      lane.cursors = [retryCursor, mainCursor]
       if (lastMain.length === 0) continue
-      next.set(keys.retry(group, no), String(lastRetry))
-      next.set(keys.stream(no), String(lastMain))
+      next.set(keys.retry(group, no), lastRetry)
+      next.set(keys.stream(no), lastMain)
     }
     after = next
     lose(lost)
@@ -147,8 +147,8 @@ export function createLanesReader(member: Member): Reader {
       .map(([stream, id, fields, count, note, no]): Found => ({
         where: stream === 1 ? 'r' : 'm',
         lane: no,
-        id: String(id),
-        fields,
+        id,
+        fields: fields ?? NO_FIELDS,
         count,
         note,
       }))
@@ -192,21 +192,21 @@ export function createLanesReader(member: Member): Reader {
 
 type Gathered = readonly [
   wait: number,
-  epoch: Buffer,
+  epoch: string,
   states: readonly (readonly [
     lane: number,
     ours: 0 | 1,
-    retryCursor: Buffer,
-    mainCursor: Buffer,
-    lastRetry: Buffer,
-    lastMain: Buffer,
+    retryCursor: string,
+    mainCursor: string,
+    lastRetry: string,
+    lastMain: string,
   ])[],
   entries: readonly (readonly [
     stream: 1 | 2,
-    id: Buffer,
-    fields: readonly Buffer[],
+    id: string,
+    fields: Packed | null,
     count: number,
-    note: Buffer | null,
+    note: string | null,
     lane: number,
   ])[],
 ]

@@ -1,34 +1,42 @@
 // Wire and native forms, pure. An entry's fields are the body in `data`, CloudEvents attributes as `ce_…` (the way Kafka's
 // binding writes them) and `content-type`, and after those the headers, each under its own name.
 import { crc32 } from 'node:zlib'
-import type { Headers, HeaderValue, WireMessage } from '@polybus/core'
+import { type Headers, type HeaderValue, type IsoOf, isoTimes, type WireMessage } from '@polybus/core'
+import { createKeep, type Keep } from './bodies.ts'
 import {
   asField,
-  ATTRIBUTES,
   blank,
   BODY,
+  createReadAttributes,
+  endOf,
   type Field,
-  headerOf,
+  headerAt,
+  isText,
+  type Packed,
   pushHeaders,
-  setAttribute,
-  text,
+  type ReadAttributes,
+  startOf,
+  textAt,
   TEXTS,
+  unpack,
   VERSION,
 } from './fields.ts'
 import { fromForeign } from './foreign.ts'
 import type { RedisChannelOptions } from './options.ts'
 
-/** The entry of a message, body first. */
-export function toFields(message: WireMessage): Field[] {
+const NAMES = Object.entries(TEXTS)
+
+/** The entry of a message, body first. `iso` is how its time is written. */
+export function toFields(message: WireMessage, iso: IsoOf = isoTimes()): Field[] {
   const { body, time } = message
   const fields: Field[] = []
   if (body !== null) fields.push(BODY, asField(body))
   fields.push(VERSION, '1.0')
-  for (const name of Object.keys(TEXTS) as (keyof typeof TEXTS)[]) {
-    const value = message[TEXTS[name]]
+  for (const [name, attribute] of NAMES) {
+    const value = message[attribute]
     if (value !== undefined) fields.push(name, value)
   }
-  if (time !== undefined) fields.push('ce_time', new Date(time).toISOString())
+  if (time !== undefined) fields.push('ce_time', iso(time))
   pushHeaders(fields, message.headers)
   return fields
 }
@@ -36,29 +44,31 @@ export function toFields(message: WireMessage): Field[] {
 /** A foreign message is known by its place in the stream. */
 export const foreignId = (channel: string, position: string): string => `${channel}/${position}`
 
+/** What entries that are read one after the other share. */
+export interface Reading {
+  readonly attributes: ReadAttributes
+  readonly keep: Keep
+}
+export const createReading = (): Reading => ({ attributes: createReadAttributes(), keep: createKeep() })
+
 /** The message of an entry. What is not ours is read by the options of its channel. */
 export function fromFields(
-  fields: readonly Buffer[],
+  fields: Packed,
   channel: string,
   position: string,
   options: RedisChannelOptions = {},
+  reading: Reading = createReading(),
 ): WireMessage {
-  const first = fields[0]?.toString()
-  const ours = first === VERSION || (first === BODY && fields[2]?.toString() === VERSION)
-  const message = ours ? fromOurs(fields, first === BODY) : fromForeign(fields, options)
+  const hasBody = isText(fields, 0, BODY)
+  const ours = isText(fields, hasBody ? 2 : 0, VERSION)
+  const message = ours ? fromOurs(fields, hasBody, reading) : fromForeign(unpack(fields), options)
   return message.id === undefined ? { ...message, id: foreignId(channel, position) } : message
 }
 
-function fromOurs(fields: readonly Buffer[], hasBody: boolean): WireMessage {
-  const message = blank(hasBody ? (fields[1] as Buffer) : null)
-  let index = hasBody ? 4 : 2
-  for (; index < fields.length; index += 2) {
-    const attribute = ATTRIBUTES.get(text(fields[index]))
-    // Attributes end where the headers begin; a header may have any name.
-    if (attribute === undefined || message[attribute] !== undefined) break
-    setAttribute(message, attribute, fields[index + 1])
-  }
-  for (; index < fields.length; index += 2) message.headers.push([text(fields[index]), headerOf(fields[index + 1])])
+function fromOurs(fields: Packed, hasBody: boolean, { attributes, keep }: Reading): WireMessage {
+  const message = blank(hasBody ? keep(fields, 1) : null)
+  let index = attributes(fields, hasBody ? 4 : 2, message)
+  for (; index < fields.count; index += 2) message.headers.push([textAt(fields, index), headerAt(fields, index + 1)])
   return message
 }
 
@@ -70,8 +80,8 @@ export function withCoreHeaders(message: WireMessage, headers: Headers): WireMes
 /** Bytes of names and values, in UTF-8, as the server stores them. */
 export function size(message: WireMessage): number {
   let bytes = VERSION.length + 3 + (message.body === null ? 0 : BODY.length + message.body.byteLength)
-  for (const name of Object.keys(TEXTS) as (keyof typeof TEXTS)[]) {
-    const value = message[TEXTS[name]]
+  for (const [name, attribute] of NAMES) {
+    const value = message[attribute]
     if (value !== undefined) bytes += name.length + Buffer.byteLength(value)
   }
   if (message.time !== undefined) bytes += 'ce_time'.length + 24
@@ -81,9 +91,9 @@ export function size(message: WireMessage): number {
 const lengthOf = (value: HeaderValue): number =>
   typeof value === 'string' ? Buffer.byteLength(value) : value.byteLength
 
-export function bytesOf(fields: readonly Buffer[]): number {
+export function bytesOf(fields: Packed): number {
   let bytes = 0
-  for (const field of fields) bytes += field.length
+  for (let index = 0; index < fields.count; index++) bytes += endOf(fields, index) - startOf(fields, index)
   return bytes
 }
 

@@ -9,9 +9,9 @@ export const packNote = (headers: Headers): string =>
   )
 
 /** One that cannot be read counts for nothing: its entry would be in the way of all others. */
-export function unpackNote(note: Buffer): Headers {
+export function unpackNote(note: string): Headers {
   try {
-    const list = JSON.parse(note.toString()) as [string, string | { bytes: string }][]
+    const list = JSON.parse(note) as [string, string | { bytes: string }][]
     return list.map(([name, value]): [string, HeaderValue] => [
       String(name),
       typeof value === 'string' ? value : Buffer.from(value.bytes, 'base64'),

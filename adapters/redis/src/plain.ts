@@ -1,5 +1,6 @@
 // A channel without keys: one stream, which all members read. A delivery is leased by its own idle time.
 import { type Link, script } from './connection.ts'
+import { NO_FIELDS, type Packed } from './fields.ts'
 import { RELEASED } from './names.ts'
 import type { Found, Member, Reader } from './reader.ts'
 
@@ -28,13 +29,25 @@ export function createPlainReader(member: Member): Reader {
     const now = clock.now()
     const overdue = now >= overdueAt
     if (overdue) overdueAt = now + overdueEvery
-    const answer = (await link.call(
-      script('gather', scripted, group, name, max, minIdle, overdue ? '1' : '0', PROMOTE, RELEASED, ...member.orphans),
-    )) as Gathered
+    const answer = (await link.call({
+      ...script(
+        'gather',
+        scripted,
+        group,
+        name,
+        max,
+        minIdle,
+        overdue ? '1' : '0',
+        PROMOTE,
+        RELEASED,
+        ...member.orphans,
+      ),
+      fieldsAt: 3,
+    })) as Gathered
     const [wait, seen, lastRetry, lastMain, done, entries] = answer
-    if (done.length > 0) member.adopted(done.map(String))
-    if (epoch !== undefined && epoch !== String(seen)) member.rewound()
-    epoch = String(seen)
+    if (done.length > 0) member.adopted(done)
+    if (epoch !== undefined && epoch !== seen) member.rewound()
+    epoch = seen
     const due = wait < 0 ? Infinity : wait
     gatherAt = now + Math.min(GATHER_EVERY_MS, due)
     // Of a dead member's there may be more than one look takes.
@@ -42,14 +55,14 @@ export function createPlainReader(member: Member): Reader {
     lookAgainMs = Math.max(1, Math.min(due, overdueAt - now))
     if (entries.length === 0)
       after = new Map([
-        [retry, String(lastRetry)],
-        [main, String(lastMain)],
+        [retry, lastRetry],
+        [main, lastMain],
       ])
     return entries.map(([stream, id, fields, count, note]) => ({
       where: stream === 1 ? 'r' : 'm',
       lane: 0,
-      id: String(id),
-      fields,
+      id,
+      fields: fields ?? NO_FIELDS,
       count,
       note,
     }))
@@ -79,14 +92,14 @@ export function createPlainReader(member: Member): Reader {
   }
 }
 
-type Entry = readonly [id: Buffer, fields: readonly Buffer[]]
+type Entry = readonly [id: string, fields: Packed | null]
 type Gathered = readonly [
   wait: number,
-  epoch: Buffer,
-  lastRetry: Buffer,
-  lastMain: Buffer,
-  done: readonly Buffer[],
-  entries: readonly (readonly [1 | 2, ...Entry, count: number, note: Buffer | null])[],
+  epoch: string,
+  lastRetry: string,
+  lastMain: string,
+  done: readonly string[],
+  entries: readonly (readonly [1 | 2, ...Entry, count: number, note: string | null])[],
 ]
 
 /** Without a script: Lua would copy each entry twice, for a third of the throughput. */
@@ -94,7 +107,8 @@ async function readNew(link: Link, group: string, name: string, stream: string, 
   const answer = (await link.call({
     args: ['XREADGROUP', 'GROUP', group, name, 'COUNT', max, 'STREAMS', stream, '>'],
     keys: [stream],
-  })) as readonly [stream: Buffer, entries: readonly Entry[]][] | null
+    fieldsAt: 4,
+  })) as readonly [stream: string, entries: readonly Entry[]][] | null
   const entries = answer?.[0]?.[1] ?? []
-  return entries.map(([id, fields]) => ({ where: 'm', lane: 0, id: String(id), fields, count: 1, note: null }))
+  return entries.map(([id, fields]) => ({ where: 'm', lane: 0, id, fields: fields ?? NO_FIELDS, count: 1, note: null }))
 }

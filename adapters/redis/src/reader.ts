@@ -1,6 +1,7 @@
 // How a member gets its entries: from the one lane that a plain channel has (plain.ts), or from lanes that it owns (lanes.ts).
 import type { Clock } from '@polybus/core'
 import type { Link } from './connection.ts'
+import type { Packed } from './fields.ts'
 import type { Layout } from './layout.ts'
 import type { Settings } from './options.ts'
 
@@ -10,9 +11,9 @@ export interface Found {
   readonly where: 'r' | 'm'
   readonly lane: number
   readonly id: string
-  readonly fields: readonly Buffer[]
+  readonly fields: Packed
   readonly count: number
-  readonly note: Buffer | null
+  readonly note: string | null
 }
 
 export interface Reader {

@@ -1,7 +1,7 @@
 import { type Call, type Destination, type PolybusError, type Result, type Settlement } from '@polybus/core'
 import { command, type Command, type Reply, script } from './connection.ts'
 import { connectionFailed, leaseLost, missing } from './errors.ts'
-import type { Held, Token } from './held.ts'
+import { type Held, noteOf, type Token } from './held.ts'
 import type { Layouts } from './layout.ts'
 import { type Field, pushHeaders } from './fields.ts'
 import { toFields, withCoreHeaders } from './mapping.ts'
@@ -56,7 +56,14 @@ export function createSettle(member: Member, layouts: Layouts, held: Held, reade
   return async (batch, call) => {
     const results: (Result<void> | undefined)[] = []
     const parts: Part[] = []
-    const acks = new Map<string, [index: number, token: Token][]>()
+    /** And where their results stand. */
+    const acks = new Map<string, { readonly tokens: Token[]; readonly indexes: number[] }>()
+    const ack = (index: number, token: Token): void => {
+      let list = acks.get(token.key)
+      if (!list) acks.set(token.key, (list = { tokens: [], indexes: [] }))
+      list.tokens.push(token)
+      list.indexes.push(index)
+    }
     const releases = new Map<string, [index: number, token: Token, settlement: Release][]>()
     const trimmed: [index: number, token: Token, settlement: Move][] = []
     const large: [index: number, token: Token, settlement: Move][] = []
@@ -78,7 +85,7 @@ export function createSettle(member: Member, layouts: Layouts, held: Held, reade
       if (native) pushHeaders(fields, headers)
       else fields.push(...toFields(withCoreHeaders(message ?? token.message, headers)))
       const [kind, target] = targetOf(to, token.lane)
-      const note = token.noted ? token.place : ''
+      const note = token.noted ? noteOf(token) : ''
       return script(
         'move',
         [token.key, target, keys.meta, notes],
@@ -98,13 +105,14 @@ export function createSettle(member: Member, layouts: Layouts, held: Held, reade
 
     // A lane whose lease is over by our clock may be another member's: nothing of it is settled any more.
     const valid = reader.valid()
-    for (const [index, settlement] of batch.entries()) {
+    for (let index = 0; index < batch.length; index++) {
+      const settlement = batch[index] as Settlement
       const token = settlement.token as Token
       if (!valid || !token.live) {
         results[index] = { ok: false, error: leaseLost(token.position) }
         continue
       }
-      if (settlement.kind === 'ack') add(acks, token.key, [index, token])
+      if (settlement.kind === 'ack') ack(index, token)
       else if (settlement.kind === 'release') add(releases, token.key, [index, token, settlement])
       else if (settlement.to.channel !== layout.channel) elsewhere.push([index, token, settlement])
       else parts.push(move(index, token, settlement, settlement.message === undefined))
@@ -123,26 +131,28 @@ export function createSettle(member: Member, layouts: Layouts, held: Held, reade
       )
       for (const [at, [index, token]] of elsewhere.entries()) {
         const copy = copies[at]
-        if (copy?.ok) add(acks, token.key, [index, token])
+        if (copy?.ok) ack(index, token)
         else if (copy) results[index] = copy
       }
     }
-    for (const [key, list] of acks) {
-      const ids = list.map(([, { id }]) => id)
+    for (const [key, { tokens, indexes }] of acks) {
+      const ids = tokens.map(({ id }) => id)
       parts.push({
         ask: command('XACK', [key], group, ...ids),
         decide: (reply) => {
-          for (const [index, token] of list) results[index] = reply.ok ? finish(token) : reply
+          for (let at = 0; at < tokens.length; at++)
+            results[indexes[at] as number] = reply.ok ? finish(tokens[at] as Token) : reply
         },
       })
-      const noted = list.filter(([, token]) => token.noted).map(([, { place }]) => place)
+      const noted = tokens.filter((token) => token.noted).map(noteOf)
       // A note that stays is only garbage, and is read by nobody.
       if (noted.length > 0) parts.push({ ask: command('HDEL', [notes], ...noted), decide() {} })
     }
     for (const [key, list] of releases) {
       // Their order is that of their ids, whatever order core names them in.
       const args = list.flatMap(([, { id }, { headers }]) => [id, headers ? packNote(headers) : ''])
-      const tag = list[0]?.[1].place.replace(/[^/]*$/, '') ?? ''
+      const first = list[0]?.[1]
+      const tag = first ? noteOf({ ...first, id: '' }) : ''
       parts.push({
         ask: script('release', [key, notes], group, name, RELEASED, 1, tag, ...args),
         decide(reply) {

@@ -4,6 +4,7 @@ import type { WireMessage } from '@polybus/core'
 import { type Faults, type Foreign, type Harness, namespaceProxies, type Timing } from '@polybus/testkit'
 import { Redis } from 'ioredis'
 import { redis, type RedisAdapter } from '../src/index.ts'
+import { pack } from '../src/fields.ts'
 import { fromFields } from '../src/mapping.ts'
 import { keysOf, RELEASED } from '../src/names.ts'
 import { MAX_HEADERS } from '../src/send.ts'
@@ -173,7 +174,7 @@ export const foreign = (namespace: string): Foreign => ({
   deadLetters: (channel, group) =>
     aside(async (client): Promise<readonly WireMessage[]> => {
       const entries = await client.xrangeBuffer(keysOf(namespace, channel, false).dead(group), '-', '+')
-      return entries.map(([id, fields]) => fromFields(fields, channel, String(id)))
+      return entries.map(([id, fields]) => fromFields(pack(fields), channel, String(id)))
     }),
   consumers: (channel, group) =>
     aside(async (client) => {

@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest'
 import type { WireMessage } from '@polybus/core'
 import { wireMessage } from '@polybus/testkit'
 import { toForeign } from '../src/foreign.ts'
-import { fromFields, parsePosition, partitionOf, size, toFields } from '../src/mapping.ts'
+import { createKeep } from '../src/bodies.ts'
+import { type Fields, isText, pack, type Packed, unpack } from '../src/fields.ts'
+import { bytesOf, createReading, fromFields, parsePosition, partitionOf, size, toFields } from '../src/mapping.ts'
 import { keysOf } from '../src/names.ts'
 import { packNote, unpackNote } from '../src/notes.ts'
 import type { RedisChannelOptions, RedisEnvelope } from '../src/options.ts'
@@ -17,10 +19,114 @@ const message = (more: Partial<WireMessage> = {}): WireMessage =>
     body: Buffer.from('{"cents":1}'),
     ...more,
   })
-const buffers = (fields: readonly (string | Buffer)[]): Buffer[] => fields.map((field) => Buffer.from(field))
-const back = (one: WireMessage): WireMessage => fromFields(buffers(toFields(one)), 'orders', '0/1-0')
-const foreign = (...fields: (string | Buffer)[]): WireMessage => fromFields(buffers(fields), 'orders', '0/1-0')
+const back = (one: WireMessage): WireMessage => fromFields(pack(toFields(one)), 'orders', '0/1-0')
+const foreign = (...fields: (string | Buffer)[]): WireMessage => fromFields(pack(fields), 'orders', '0/1-0')
 const plain = (one: WireMessage): unknown => ({ ...one, body: one.body && Buffer.from(one.body).toString('latin1') })
+
+/** As they lie in one reply. */
+function together(entries: readonly Fields[]): Packed[] {
+  const { bytes, at } = pack(entries.flat())
+  let from = 0
+  return entries.map(({ length: count }) => {
+    const one = { bytes, at, from, count }
+    from += 2 * count
+    return one
+  })
+}
+
+describe('redis: entries one after the other', () => {
+  test('keep nothing of the one before that they do not have themselves', () => {
+    const reading = createReading()
+    const all = [
+      message({ correlationId: 'one', type: 'orders' }),
+      message({ id: 'm-2', type: 'orderz', key: undefined, time: undefined }),
+      message({ id: 'm-3', type: 'order', source: 'shöp', time: Date.UTC(2026, 0, 2, 3, 4, 5, 7) }),
+      message({ id: 'm-4', type: 'order', source: 'shöp' }),
+    ]
+    for (const entries of [together(all.map((one) => toFields(one))), all.map((one) => pack(toFields(one)))]) {
+      const read = entries.map((one) => fromFields(one, 'orders', '0/1-0', {}, reading))
+      expect(read.map(plain)).toEqual(all.map(plain))
+    }
+  })
+
+  test('a time that cannot be read stays unknown, also the second time', () => {
+    const reading = createReading()
+    const odd = ['data', 'x', 'ce_specversion', '1.0', 'ce_id', 'a', 'ce_time', 'soon']
+    const times = together([odd, odd]).map((fields) => fromFields(fields, 'orders', '0/1-0', {}, reading).time)
+    expect(times).toEqual([undefined, undefined])
+  })
+
+  test('bytes are compared with text by what they mean', () => {
+    const fields = pack(['shop', 'shops', Buffer.from([0xe9])])
+    expect(isText(fields, 0, 'shop')).toBe(true)
+    expect(isText(fields, 1, 'shop')).toBe(false)
+    expect(isText(fields, 3, '')).toBe(false)
+    // The byte has the number of the character, and is no text at all.
+    expect(isText(fields, 2, 'é')).toBe(false)
+  })
+})
+
+describe('redis: what is kept of an entry', () => {
+  /** A field of so many bytes that lies in so many. */
+  const lying = (length: number, inside: number): Packed => {
+    const bytes = Buffer.alloc(inside, 'x')
+    bytes.write('body', 7)
+    return { bytes, at: Int32Array.of(7, 7 + length), from: 0, count: 1 }
+  }
+
+  test.each([
+    [4, 64 * 1024],
+    [1024, 64 * 1024],
+    [1025, 64 * 1024],
+    [4096, 64 * 1024],
+    [16_384, 8 * 2 ** 20],
+    [16_385, 8 * 2 ** 20],
+    [100_000, 8 * 2 ** 20],
+    [50_000, 64 * 1024],
+    [4, 20],
+  ])('a body of %i bytes among %i keeps at most eight times its own, or 8 KiB', (length, inside) => {
+    const keep = createKeep()
+    for (let index = 0; index < 50; index++) {
+      const body = keep(lying(length, inside), 0)
+      expect(body).toHaveLength(length)
+      expect(String(body.subarray(0, 4))).toBe('body')
+      expect(body.buffer.byteLength).toBeLessThanOrEqual(Math.max(8 * length, 8 * 1024))
+    }
+  })
+
+  test('a small body behind a larger one keeps no more than a small one does', () => {
+    const keep = createKeep()
+    keep(lying(10_000, 2 ** 20), 0)
+    expect(keep(lying(4, 2 ** 20), 0).buffer.byteLength).toBe(8 * 1024)
+  })
+
+  test('small bodies share bytes, and none has those of another', () => {
+    const keep = createKeep()
+    const texts = Array.from({ length: 3000 }, (_, index) => `body ${index}${'.'.repeat(index % 700)}`)
+    const { bytes, at } = pack(texts)
+    const bodies = texts.map((_, index) => keep({ bytes, at, from: 0, count: texts.length }, index))
+    expect(bodies.map(String)).toEqual(texts)
+    expect(new Set(bodies.map(({ buffer }) => buffer)).size).toBeLessThan(texts.length / 10)
+  })
+
+  test('fields of a foreign entry keep its bytes alone', () => {
+    const { bytes } = pack(['x'.repeat(100_000), 'data', 'y'.repeat(200)])
+    const fields = unpack({ bytes, at: Int32Array.of(100_000, 100_004, 100_004, 100_204), from: 0, count: 2 })
+    expect(fields.map(String)).toEqual(['data', 'y'.repeat(200)])
+    for (const { buffer } of fields) expect(buffer.byteLength).toBe(204)
+    expect(unpack(pack([]))).toEqual([])
+  })
+
+  test('headers that are no text are bytes of their own', () => {
+    const bad = Buffer.from([0xff, 0xfe])
+    const read = fromFields(pack(['ce_specversion', '1.0', 'ce_id', 'a', 'h', bad, 'g', '\ufffd']), 'orders', '0/1-0')
+    expect(read.headers).toEqual([
+      ['h', bad],
+      ['g', '\ufffd'],
+    ])
+    expect(read.headers[0]?.[1]).toMatchObject({ buffer: { byteLength: 2 } })
+  })
+})
 
 describe('redis: an entry of ours', () => {
   test('has the body first, then attributes under the names of CloudEvents, then headers', () => {
@@ -76,7 +182,7 @@ describe('redis: an entry of ours', () => {
 
   test('is counted as the server stores it', () => {
     for (const one of [message(), message({ body: null, headers: [['né', 'ü']] }), message({ key: undefined })]) {
-      const stored = buffers(toFields(one)).reduce((sum, { length }) => sum + length, 0)
+      const stored = bytesOf(pack(toFields(one)))
       expect(size(one)).toBe(stored)
     }
   })
@@ -96,7 +202,7 @@ describe('redis: a foreign entry', () => {
   test('may name its body and its key otherwise', () => {
     const options = { bodyField: 'payload', keyField: 'customer' }
     const { body, key, headers } = fromFields(
-      buffers(['customer', 'c-1', 'payload', '{}', 'data', 'x']),
+      pack(['customer', 'c-1', 'payload', '{}', 'data', 'x']),
       'o',
       '0/1-0',
       options,
@@ -123,7 +229,7 @@ describe('redis: a foreign entry', () => {
 
 describe('redis: an envelope', () => {
   const read = (options: RedisChannelOptions, ...fields: string[]): WireMessage =>
-    fromFields(buffers(fields), 'orders', '0/1-0', options)
+    fromFields(pack(fields), 'orders', '0/1-0', options)
   const written = (options: RedisChannelOptions, more: Partial<WireMessage>): string[] =>
     toForeign(message({ headers: [['trace', 'abc']], ...more }), options).map(String)
 
@@ -178,7 +284,7 @@ describe('redis: an envelope', () => {
       ['envelope-error-type', 'no type today'],
     ])
     const ours = message()
-    expect(plain(fromFields(buffers(toFields(ours)), 'orders', '0/1-0', { envelope }))).toEqual(plain(ours))
+    expect(plain(fromFields(pack(toFields(ours)), 'orders', '0/1-0', { envelope }))).toEqual(plain(ours))
   })
 
   test('of CloudEvents in structured mode is read', () => {
@@ -216,5 +322,5 @@ test('redis: headers of a release come back, bytes too', () => {
     ['polybus-attempt', '2'],
     ['b', Buffer.from([0, 255])],
   ] as const
-  expect(unpackNote(Buffer.from(packNote(headers)))).toEqual(headers)
+  expect(unpackNote(packNote(headers))).toEqual(headers)
 })

@@ -18,13 +18,17 @@ export async function checkout(
   const line = purchases.entries()
   const third = Math.max(1, Math.floor(purchases.length / MALFORMED.length))
   const serve = async (): Promise<void> => {
-    for (const [index, order] of line) {
+    for (;;) {
+      // Looked at by each before it takes the next in line: whoever waited in between would be overtaken.
+      while (ledger.full) await ledger.room()
+      const next = line.next()
+      if (next.done) return
+      const [index, order] = next.value
       const id = String(order.number)
       await ledger.place(order, () => bus.publish(orders, order, { id }))
       if (isRepeated(order)) await bus.publish(orders, order, { id })
       const malformed = MALFORMED[index / third]
       if (malformed !== undefined) await ledger.malform(() => side.produce(orders.name, malformed))
-      await ledger.room()
     }
   }
   await Promise.all(Array.from({ length: atOnce }, serve))

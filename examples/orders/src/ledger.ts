@@ -20,10 +20,14 @@ export interface Ledger {
   /** Grows with every order that moves on. */
   readonly moves: number
   /**
-   * Resolves when no group has more than `backlog` orders still to handle: a shop's customers come over a day, not all in
-   * its first second. Throws when nothing has moved for a minute.
+   * Some group has `backlog` orders still to handle (a shop's customers come over a day, not all in its first second), or the
+   * checkout is held.
    */
+  readonly full: boolean
+  /** Resolves when it may not be full any more. Throws when nothing has moved for a minute. */
   room(): Promise<void>
+  /** The customers come no further than this share of the orders, from 0 to 1, until it is called again. */
+  hold(share: number): void
   /** What the groups have done, from 0 to 1. */
   progress(): number
   /** What the customers have placed, from 0 to 1. */
@@ -56,6 +60,8 @@ export function openLedger(purchases: readonly Purchase[], backlog: number): Led
   const accounts = new Map<string, Account>(GROUPS.map((group) => [group, openAccount(purchases.length, customers)]))
   const all = [...accounts.values()]
   let startedAt = 0
+  let admitted = 0
+  let allowed = Infinity
   let placed = 0
   let moves = 0
   let waiting: Promise<void> | undefined
@@ -65,7 +71,7 @@ export function openLedger(purchases: readonly Purchase[], backlog: number): Led
     if (!account) throw new Error(`There is no group '${group}'.`)
     return account
   }
-  const isFull = (): boolean => all.some(({ done }) => placed - done > backlog)
+  const isFull = (): boolean => admitted >= allowed || all.some(({ done }) => admitted - done > backlog)
   const untilRoom = async (): Promise<void> => {
     let [last, movedAt] = [moves, performance.now()]
     while (isFull()) {
@@ -79,6 +85,7 @@ export function openLedger(purchases: readonly Purchase[], backlog: number): Led
     async place({ number }, publish) {
       const start = (placedAt[number] = performance.now())
       startedAt ||= start
+      admitted++
       await publish()
       publishMs[number] = performance.now() - start
       placed++
@@ -104,10 +111,14 @@ export function openLedger(purchases: readonly Purchase[], backlog: number): Led
     get moves() {
       return moves
     },
+    get full() {
+      return isFull()
+    },
     async room() {
       // All wait together.
       if (isFull()) await (waiting ??= untilRoom().finally(() => (waiting = undefined)))
     },
+    hold: (share) => void (allowed = share < 1 ? Math.ceil(share * purchases.length) : Infinity),
     progress: () => Math.min(1, all.reduce((sum, { done }) => sum + done, 0) / (all.length * purchases.length)),
     checkedOut: () => Math.min(1, placed / purchases.length),
     of,

@@ -50,6 +50,8 @@ export async function makeTrouble(
   const steps = byTurns(trouble)
   for (const [index, kind] of steps.entries()) {
     const due = (index + 1) / (steps.length + 1)
+    // A fast checkout goes on during it, and does not run away from it.
+    ledger.hold((index + 1.5) / (steps.length + 1))
     while (ledger.checkedOut() < due) await sleep(POLL_MS, undefined, { signal })
     const atPercent = Math.round(ledger.checkedOut() * 100)
     if (kind === 'kill' && crew)
@@ -61,6 +63,7 @@ export async function makeTrouble(
       tell({ kind, atPercent, downMs: Math.round(performance.now() - start) })
     }
   }
+  ledger.hold(1)
 }
 
 function byTurns({ restarts, kills }: Pick<Trouble, 'restarts' | 'kills'>): Incident['kind'][] {

@@ -2,6 +2,7 @@
 // The process around a call: streams, signals, and its end.
 import { systemClock } from '@polybus/core'
 import { type Io, PipeClosed } from './command.ts'
+import { harmless } from './harmless.ts'
 import { run } from './run.ts'
 
 const { stdin, stdout, stderr } = process
@@ -39,7 +40,7 @@ const io: Io = {
   signal,
   async out(line) {
     signal.throwIfAborted()
-    if (stdout.write(`${line}\n`)) return
+    if (stdout.write(`${harmless(line)}\n`)) return
     await new Promise<void>((resolve, reject) => {
       const stop = (): void => reject(signal.reason as Error)
       stdout.once('drain', () => {
@@ -52,7 +53,7 @@ const io: Io = {
   say(line) {
     const before = status
     if (before !== '') show('')
-    stderr.write(`${line}\n`)
+    stderr.write(`${harmless(line)}\n`)
     if (before !== '') show(before)
   },
   status(line) {

@@ -2,6 +2,7 @@
 import type { Bus, Logger } from '@polybus/core'
 import { connectWith } from 'polybus'
 import type { Given, Io } from './command.ts'
+import { orAborted } from './or-aborted.ts'
 
 type Topology = 'create' | 'verify'
 
@@ -23,20 +24,13 @@ export async function withBus(
     durability: 'report',
     logger: loggerOf(io, given.flag('verbose')),
   })
+  // A client may take long to connect.
   const bus = await orAborted(connecting, io.signal)
   try {
     return await use(bus)
   } finally {
     await bus.close({ grace: '5s' })
   }
-}
-
-/** A client may take long to connect: an end is not waited for, the process is over. */
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-    promise.then(resolve, reject)
-  })
 }
 
 function loggerOf({ say }: Io, verbose: boolean): Logger {

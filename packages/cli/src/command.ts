@@ -22,6 +22,8 @@ export interface Command {
   readonly options: Options
   /** Without the word `polybus`. */
   readonly examples: readonly string[]
+  /** It works on a schema registry, and connects to no broker. */
+  readonly brokerless?: true
   /** It changes nothing: that nobody reads on is no failure. */
   readonly looks?: true
   /** Resolves with the exit code. */
@@ -33,6 +35,8 @@ export interface Given {
   text(option: string): string | undefined
   list(option: string): readonly string[]
   flag(option: string): boolean
+  /** Whether the command has such an option. */
+  takes(option: string): boolean
   number(option: string): number | undefined
 }
 

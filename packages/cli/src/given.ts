@@ -2,7 +2,7 @@
 import { nearest } from '@polybus/core'
 import { parseArgs } from 'node:util'
 import { type Command, type Given, type Options, UsageError } from './command.ts'
-import { COMMON } from './options.ts'
+import { commonOf } from './options.ts'
 
 /** The command whose words come first, and the words that are left. */
 export function find(
@@ -30,8 +30,9 @@ export function unknownCommand(commands: readonly Command[], words: readonly str
 }
 
 /** @throws {UsageError} */
-export function readGiven({ name, takes, options: own }: Command, words: readonly string[]): Given {
-  const options: Options = { ...own, ...COMMON }
+export function readGiven(command: Command, words: readonly string[]): Given {
+  const { name, takes } = command
+  const options: Options = { ...command.options, ...commonOf(command) }
   // Not strict: the errors of `parseArgs` know neither the command nor what is near.
   const { tokens } = parseArgs({
     args: [...words],
@@ -68,6 +69,7 @@ export function readGiven({ name, takes, options: own }: Command, words: readonl
     text: (option) => values.get(option)?.[0],
     list: (option) => values.get(option) ?? [],
     flag: (option) => values.has(option),
+    takes: (option) => Object.hasOwn(options, option),
     number: (option) => (values.has(option) ? Number(values.get(option)?.[0]) : undefined),
   }
 }

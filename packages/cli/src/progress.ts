@@ -1,6 +1,6 @@
 // What commands that act on many letters share: progress, what was done, and the exit code.
 import { type Acted, describeError, PolybusError } from '@polybus/core'
-import { DONE, type Given, INCOMPLETE, type Io } from './command.ts'
+import { DONE, type Given, INCOMPLETE, type Io, UsageError } from './command.ts'
 
 const EVERY_MS = 100
 
@@ -50,7 +50,8 @@ export async function act(
     }
     if (sofar.done + sofar.failed === 0) throw error
     const { name, message } = describeError(error)
-    io.say(`polybus: ${name}: ${message} ${verb} ${sofar.done}, failed ${sofar.failed}; the rest is where it was.`)
+    const what = error instanceof UsageError ? message : `${name}: ${message}`
+    io.say(`polybus: ${what} ${verb} ${sofar.done}, failed ${sofar.failed}; the rest is where it was.`)
     return INCOMPLETE
   }
   io.status('')

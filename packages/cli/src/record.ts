@@ -106,9 +106,9 @@ function optionalText(value: unknown, where: string): string | undefined {
 }
 
 function readTime(value: unknown): number | undefined {
-  if (value === undefined || typeof value === 'number') return value
-  const time = typeof value === 'string' ? Date.parse(value) : NaN
-  if (Number.isNaN(time)) throw new UsageError('message.time is no time')
+  if (value === undefined) return undefined
+  const time = typeof value === 'string' ? Date.parse(value) : value
+  if (typeof time !== 'number' || !(Math.abs(time) <= 8.64e15)) throw new UsageError('message.time is no time')
   return time
 }
 

@@ -4,6 +4,7 @@ import { type Command, type Io, PipeClosed, UNUSABLE, UsageError } from './comma
 import { COMMANDS } from './commands/index.ts'
 import { find, readGiven, unknownCommand } from './given.ts'
 import { helpOf, overview } from './help.ts'
+import { orAborted } from './or-aborted.ts'
 import { version } from './version.ts'
 
 /** Codes of errors that say: not like this, or not this broker. */
@@ -17,6 +18,7 @@ const UNUSABLE_CODES: readonly string[] = [
   'HAZARD',
   'INCOMPATIBLE_ADAPTER',
   'INVALID_OPTION',
+  'REGISTRY_UNAVAILABLE',
   'TOPOLOGY_CONFLICT',
   'TOPOLOGY_MISSING',
   'UNKNOWN_GROUP',
@@ -51,7 +53,9 @@ export async function run(words: readonly string[], io: Io): Promise<number> {
     }
     command = found.command
     if (help) return await print(io, helpOf(command))
-    return await command.run(readGiven(command, found.rest), io)
+    const running = command.run(readGiven(command, found.rest), io)
+    // Nothing of a registry is half done: a request that hangs is not waited for.
+    return await (command.brokerless ? orAborted(running, io.signal) : running)
   } catch (error) {
     if (io.signal.aborted) return io.signal.reason instanceof PipeClosed && (command?.looks ?? true) ? 0 : 1
     return told(error, io, verbose)

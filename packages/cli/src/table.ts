@@ -53,7 +53,7 @@ const cut = (text: string, width: number): string => (text.length > width ? `${t
 // oxlint-disable-next-line no-control-regex -- they are what is looked for
 export const clean = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
 
-/** So many rows decide how wide the columns are. */
+/** So many rows decide together how wide the columns are. */
 const PAGE = 100
 
 /** Rows that come one by one: the first ones wait for each other, so that their widths are known. */
@@ -64,11 +64,12 @@ export function pagedTable(
   let widths: readonly number[] | undefined
   let rows: (readonly string[])[] = []
   const end = async (): Promise<void> => {
-    if (rows.length > 0 && !widths) {
-      widths = widthsOf(columns, rows, width)
-      await out(line(columns, widths, titles(columns)))
-    }
-    for (const row of rows) await out(line(columns, widths ?? [], row))
+    if (rows.length === 0) return
+    const first = !widths
+    // Later pages may need more: an id that is cut cannot be used.
+    const needed = widthsOf(columns, rows, width)
+    widths = width === undefined ? needed.map((each, index) => Math.max(each, widths?.[index] ?? 0)) : needed
+    for (const row of first ? [titles(columns), ...rows] : rows) await out(line(columns, widths, row))
     rows = []
   }
   return {

@@ -90,7 +90,12 @@ function suite(name: string, broker: () => RunningBroker): void {
     expect(await dlq('discard', 'o-1')).toMatchObject({ code: 2, out: '', err: expect.stringContaining('give --yes') })
     expect(await ids(shop.bus)).toHaveLength(3)
 
-    const edited = await dlq('edit', 'o-2', '--set', 'cents=250')
+    expect(await dlq('edit', 'o-2', '--set', 'cents=250')).toMatchObject({
+      code: 2,
+      out: '',
+      err: expect.stringMatching(/Its old value is gone then.*give --yes/),
+    })
+    const edited = await dlq('edit', 'o-2', '--set', 'cents=250', '--yes')
     expect([edited.code, edited.out]).toEqual([0, 'replayed 1, failed 0\n'])
     const replayed = await dlq(
       'replay',
@@ -440,6 +445,20 @@ await describeBroker('redis', (broker) => {
     },
   )
 
+  test('redis: two letters of one id that are not one message are not edited', { timeout: LIMIT_MS }, async () => {
+    const shop = await app(broker().url)
+    await fail(shop.bus, [given[0]!])
+    const exported = parsed((await cli(['dlq', 'export', 'orders', 'charge', ...shop.at])).out)
+    const other = { ...exported[0], message: { ...exported[0].message, source: 'returns' } }
+    expect((await cli(['dlq', 'import', 'orders', 'charge', ...shop.at], { input: JSON.stringify(other) })).code).toBe(
+      0,
+    )
+    const refused = await cli(['dlq', 'edit', 'orders', 'charge', 'o-1', '--set', 'cents=1', '--yes', ...shop.at])
+    expect(refused).toMatchObject({ code: 2, out: '', err: expect.stringContaining('source returns') })
+    expect(await ids(shop.bus)).toEqual(['o-1', 'o-1'])
+    await shop.close()
+  })
+
   test(
     'redis: a letter is edited in $EDITOR, and validated by the application’s own definition',
     { timeout: LIMIT_MS },
@@ -470,14 +489,14 @@ await describeBroker('redis', (broker) => {
          value.cents > 0 ? { value } : { issues: [{ message: 'not positive' }] } } }
        export const orders = channel('orders', { schema: positive, key: (order) => order.customer, groups: ['charge', 'email'] })`,
       )
-      const refused = await cli(['dlq', 'edit', ...at, '--set', 'cents=-1', '--channels', module])
+      const refused = await cli(['dlq', 'edit', ...at, '--set', 'cents=-1', '--channels', module, '--yes'])
       expect(refused).toMatchObject({
         code: 1,
         out: 'replayed 0, failed 1\n',
         err: expect.stringContaining('not positive'),
       })
       expect(await ids(shop.bus)).toEqual(['o-1'])
-      const edited = await cli(['dlq', 'edit', ...at, '--channels', module], EDITOR('sed -i s/100/222/ "$0"'))
+      const edited = await cli(['dlq', 'edit', ...at, '--channels', module, '--yes'], EDITOR('sed -i s/100/222/ "$0"'))
       expect(edited).toEqual({ code: 0, out: 'replayed 1, failed 0\n', err: '' })
       const got: Order[] = []
       await shop.bus.start(consumer(orders, 'charge', (order) => void got.push(order)))

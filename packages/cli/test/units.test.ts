@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { assign } from '../src/edit-value.ts'
 import { fromRecord, toRecord } from '../src/record.ts'
-import { clean, type Column, line, widthsOf } from '../src/table.ts'
+import { harmless } from '../src/harmless.ts'
+import { clean, type Column, line, pagedTable, widthsOf } from '../src/table.ts'
 import { timeOf } from '../src/times.ts'
 
 const columns: readonly Column[] = [{ title: 'ID', keep: true }, { title: 'ERROR' }, { title: 'N', align: 'right' }]
@@ -14,6 +15,23 @@ test('a table is cut to the terminal: what need not be kept gives way first', ()
   const narrow = widthsOf(columns, [row], 24)
   expect(line(columns, narrow, row).length).toBeLessThanOrEqual(24)
   expect(line(columns, widthsOf(columns, [row], undefined), row)).toContain(row[1])
+})
+test('an id of a later page is as whole as one of the first', async () => {
+  const lines: string[] = []
+  const table = pagedTable(columns, { columns: undefined, out: async (text) => void lines.push(text) })
+  for (let index = 0; index < 250; index++) await table.add([`m-${index}`, 'e', '1'])
+  await table.end()
+  expect(lines.slice(1).map((text) => text.split(' ')[0])).toEqual(
+    Array.from({ length: 250 }, (_, index) => `m-${index}`),
+  )
+})
+test('control characters are shown as JSON writes them: a line of JSON holds the same', () => {
+  const value = { text: 'a\u001b[31m\u009b\u007f\tb' }
+  const shown = harmless(JSON.stringify(value))
+  // oxlint-disable-next-line no-control-regex -- they are what is looked for
+  expect(shown).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/)
+  expect(JSON.parse(shown)).toEqual(value)
+  expect(harmless('two\nlines\u001b')).toBe('two\nlines\\u001b')
 })
 test('what a message holds cannot steer the terminal or end the line', () => {
   expect(clean('a\u001b[31mred\nnext')).toBe('a [31mred next')

@@ -9,7 +9,8 @@ export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok
 
 /**
  * Every call that may wait takes one. An abort ends the wait, not necessarily what was begun: a `send` whose bytes left is
- * then uncertain, and a `receive` resolves with what it was handed.
+ * then uncertain, and a `receive` resolves with what it was handed. Many calls may share a signal: whoever listens to it stops
+ * when the call has ended.
  */
 export interface Call {
   readonly signal: AbortSignal
@@ -179,6 +180,8 @@ export type Settlement = { readonly token: unknown } &
   )
 
 export interface Feed {
+  /** So many it gives out unsettled at most, where that is less than was asked for: a batch need not wait for more. */
+  readonly most?: number
   /**
    * Pull, one call at a time, only with room. Waits up to about a second, serves lanes in turn. Empty means that the broker
    * said so: a silent broker rejects within seconds. Rejects when the feed is broken; it is then closed and made anew.

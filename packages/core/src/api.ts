@@ -129,7 +129,9 @@ export interface BatchItem<O> {
 }
 export type BatchContext<Tx> = Omit<Context<Tx>, 'message' | 'attempt'>
 type ByType<O, Tx> = [O] extends [{ type: string; data: unknown }]
-  ? { [K in O['type']]: Handler<Extract<O, { type: K }>['data'], Tx> } & { '*'?: Handler<unknown, Tx> }
+  ?
+      | ({ [K in O['type']]: Handler<Extract<O, { type: K }>['data'], Tx> } & { '*'?: Handler<unknown, Tx> })
+      | ({ [K in O['type']]?: Handler<Extract<O, { type: K }>['data'], Tx> } & { '*': Handler<unknown, Tx> })
   : never
 export type Run<O, Tx> =
   | {
@@ -240,6 +242,18 @@ export interface Trace {
 export interface Health {
   readonly status: 'up' | 'degraded' | 'down'
   readonly reasons: readonly string[]
+  /** Of each consumer that met messages it could not read. They are dead letters, and leave the status as it is. */
+  readonly drift: readonly Drift[]
+}
+/** Messages that a consumer could not read, since it started. */
+export interface Drift {
+  readonly channel: string
+  readonly group: string
+  /** The codec could not read them. */
+  readonly undecodable: number
+  /** The schema refused them, or an upcast threw. */
+  readonly invalid: number
+  readonly last: { readonly id: string; readonly at: Date; readonly reason: string }
 }
 
 export interface Bus extends AsyncDisposable {

@@ -14,6 +14,7 @@ import type { Message } from './message.ts'
 import type { Outputs } from './outputs.ts'
 import { checkKeys, checkName, invalid } from './options.ts'
 import { type Correlation, createPublisher } from './publish/publisher.ts'
+import { ready } from './ready.ts'
 import { settings as readSettings } from './settings.ts'
 import { createSupervisor } from './supervisor.ts'
 import { within } from './within.ts'
@@ -188,7 +189,12 @@ export async function createBus(
       return supervisor.ask(STATS_MS, (signal) => inspect(adapter, spec, { signal }), { again: true })
     },
     prepare: async (...channels) => {
-      await Promise.all(channels.map((channel) => ensureSoon(definitionOf(channel))))
+      await Promise.all(
+        channels.map(definitionOf).map(async (definition) => {
+          await ready(definition, clock, settings.connectTimeoutMs)
+          await ensureSoon(definition)
+        }),
+      )
     },
     async rewind(channel, group, given) {
       const definition = await known(channel, group)
@@ -224,6 +230,7 @@ export async function createBus(
       return {
         status: reasons.some(({ down }) => down) ? 'down' : reasons.length > 0 ? 'degraded' : 'up',
         reasons: reasons.map(({ text }) => text),
+        drift: consumers.drift(),
       }
     },
     stop: async (given) => {

@@ -109,6 +109,11 @@ export function channel<S extends AnySchema, const G extends string = string>(
   const known = new Set((schema as { '~variants'?: readonly string[] })['~variants'])
   const variants = known.size > 0
   const { version, upcasts } = checkVersions(options.version, options.upcast, where)
+  if (upcasts.size > 0 && codec.evolves)
+    throw invalid(
+      `${where}.upcast`,
+      "would get data that the codec has made today's already. Have the codec read what was written (of a schema registry: readAs: 'written'), or leave upcast out.",
+    )
   const definition: ChannelDefinition = {
     spec: {
       name,

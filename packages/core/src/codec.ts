@@ -21,6 +21,13 @@ export interface Codec {
   readonly checked?: boolean | undefined
   encode(value: unknown, about: CodecContext): MaybePromise<Uint8Array>
   decode(body: Uint8Array, about: CodecContext): MaybePromise<unknown>
+  /** It reads data of older versions as today's: a channel's `upcast` would get what is new already, and is refused. */
+  readonly evolves?: boolean | undefined
+  /**
+   * Asked when a consumer of the channel starts and by `bus.prepare()`, for each type that the channel knows. What it throws refuses
+   * the start; a retryable `PolybusError` has it asked again until `connectTimeout`.
+   */
+  ready?(about: CodecContext): MaybePromise<void>
 }
 /** A codec that needs nothing but the value. */
 export interface PlainCodec extends Codec {

@@ -1,6 +1,6 @@
 // Which consumers run on a bus: all of a start() or none, each channel and group once, and an end for all of them.
 import type { Adapter } from './adapter.ts'
-import type { BusEvent, Consumer, Publish, Subscription } from './api.ts'
+import type { BusEvent, Consumer, Drift, Publish, Subscription } from './api.ts'
 import { type Clock, sleep } from './clock.ts'
 import type { ConsumerDefinition } from './consume/consumer.ts'
 import { runConsumer, type RunOptions } from './consume/run.ts'
@@ -11,6 +11,7 @@ import type { MaybePromise } from './idempotency.ts'
 import type { Message } from './message.ts'
 import { invalid } from './options.ts'
 import type { Outputs } from './outputs.ts'
+import { ready, storeReady } from './ready.ts'
 import type { Settings } from './settings.ts'
 import type { Supervisor } from './supervisor.ts'
 
@@ -32,6 +33,7 @@ export interface Consumers {
   /** The definition of what runs for this channel and group. */
   find(channel: string, group: string): ConsumerDefinition | undefined
   reasons(): ReturnType<RunningSubscription['reasons']>
+  drift(): readonly Drift[]
 }
 
 interface Running {
@@ -62,6 +64,8 @@ export function createConsumers(options: ConsumersOptions): Consumers {
   }
   const startOne = async (definition: ConsumerDefinition): Promise<Running> => {
     const limitMs = settings.connectTimeoutMs + (adapter.joinMs ?? 0)
+    await ready(definition.channel, clock, settings.connectTimeoutMs)
+    await storeReady(definition.store, clock, settings.connectTimeoutMs)
     const capabilities = await inTime(
       supervisor.ensure(definition.channel),
       limitMs,
@@ -142,6 +146,7 @@ export function createConsumers(options: ConsumersOptions): Consumers {
     start,
     stop: (graceMs) => (stopped ??= stop(graceMs)),
     find: (channel, group) => running.get(`${channel}/${group}`)?.definition,
+    drift: () => [...running.values()].flatMap(({ subscription }) => subscription.drift() ?? []),
     reasons: () => [...running.values()].flatMap(({ subscription }) => subscription.reasons()),
   }
 }

@@ -3,6 +3,8 @@ import { PolybusError, redact } from './errors.ts'
 /** A length of time with its unit, such as `'200ms'`, `'30s'`, `'1m'`, `'12h'`, `'7d'`. */
 export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
+/** 100 years. */
+const LONGEST_MS = 36_525 * 86_400_000
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 /**
@@ -26,7 +28,13 @@ export function milliseconds(value: Duration, field: string): number {
       'INVALID_OPTION',
       `${field}: ${show(value)} is no duration. Write a number and a unit, such as '200ms', '30s', '1m', '12h' or '7d'.`,
     )
-  return Math.round(Number(match[1]) * unit)
+  const ms = Math.round(Number(match[1]) * unit)
+  if (ms > LONGEST_MS)
+    throw new PolybusError(
+      'INVALID_OPTION',
+      `${field}: ${show(value)} is longer than 100 years, which nothing can wait for.`,
+    )
+  return ms
 }
 
 /** A value as it may stand in an error message: short, and never an object's insides. */

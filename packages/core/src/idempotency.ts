@@ -7,6 +7,11 @@ export type MaybePromise<T> = T | Promise<T>
 export interface IdempotencyStore<Tx = undefined> {
   readonly kind: 'claim' | 'transactional'
   readonly '~tx'?: Tx
+  /**
+   * Asked once before a consumer starts. What it throws refuses the start, such as tables that are missing and may not be made; a store that is
+   * away (a retryable error) does not: the consumer waits for it.
+   */
+  ready?(): MaybePromise<void>
 }
 
 export type Claim =

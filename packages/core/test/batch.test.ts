@@ -18,9 +18,11 @@ function rig(
   waitMs: number,
   concurrency: number,
   handler: (items: readonly BatchItem<unknown>[], signal: AbortSignal) => unknown,
+  most = Infinity,
 ) {
   const time = manual()
   const run = createBatch({
+    most: () => most,
     clock: time.clock,
     max,
     waitMs,
@@ -35,6 +37,21 @@ function rig(
 const values = (items: readonly BatchItem<unknown>[]): unknown[] => items.map(({ value }) => value)
 
 describe('a batch begins', () => {
+  test('when no more can come, at once: half of what there can be, so that the next one gathers meanwhile', async () => {
+    const seen: unknown[][] = []
+    const { time, put } = rig(100, 1000, 1, (items) => void seen.push(values(items)), 4)
+    for (let value = 1; value <= 5; value++) put(value)
+    await time.quiet()
+    expect(seen).toEqual([
+      [1, 2],
+      [3, 4, 5],
+    ])
+    put(6)
+    await time.quiet()
+    expect(seen).toHaveLength(2)
+    await time.advance(1000)
+    expect(seen[2]).toEqual([6])
+  })
   test('when it is full, at once', async () => {
     const seen: unknown[][] = []
     const { time, put } = rig(3, 1000, 1, (items) => void seen.push(values(items)))
@@ -124,5 +141,35 @@ describe('its items', () => {
     expect(signals[0]?.aborted).toBe(false)
     abort.abort('lost')
     expect(signals[0]?.reason).toBe('lost')
+  })
+  test('a handler that looks at the signal late sees what came before; one that never does makes none', async () => {
+    const gate = deferred()
+    const time = manual()
+    let looked = 0
+    const seen: unknown[] = []
+    const run = createBatch({
+      most: () => Infinity,
+      clock: time.clock,
+      max: 1,
+      waitMs: 10,
+      concurrency: 2,
+      async handler(items, context) {
+        await gate.promise
+        if (items[0]?.value === 'late') seen.push(context.signal.reason)
+      },
+    })
+    const abort = new AbortController()
+    const get = (): AbortSignal => {
+      looked++
+      return abort.signal
+    }
+    const all = ['late', 'never'].map(async (value) => run(value, Object.defineProperty(ctx(), 'signal', { get })))
+    await time.quiet()
+    const before = looked
+    abort.abort('lost')
+    gate.resolve()
+    await Promise.all(all)
+    expect(seen).toEqual(['lost'])
+    expect([before, looked]).toEqual([0, 1])
   })
 })

@@ -520,10 +520,89 @@ describe('batches', () => {
       batch(10, '10ms', (items: any[]) => void seen.push(items.map(({ value }) => value.n))),
     )
     await r.deliver(message(1, 'a'), message(2, 'a'), message(3, 'b'))
-    await r.time.advance(10)
+    await r.time.advance(9)
     expect(seen).toEqual([[1, 3]])
     await r.time.advance(10)
     expect(seen).toEqual([[1, 3], [2]])
+  })
+  test('while others wait behind its messages for their keys a batch does not wait for more', async () => {
+    const r = await busRig()
+    const seen: number[][] = []
+    await r.bus.subscribe(
+      keyed,
+      'g',
+      batch(10, '1h', (items: any[]) => void seen.push(items.map(({ value }) => value.n))),
+    )
+    await r.deliver(...[1, 2, 3, 4, 5, 6, 7].map((n) => message(n, n % 2 ? 'odd' : 'even')))
+    await r.time.quiet()
+    expect(seen).toEqual([
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ])
+    expect(r.settled()).toEqual(['1 ack', '2 ack', '3 ack', '4 ack', '5 ack', '6 ack'])
+  })
+  test('item.fail() after the end is too late, and is logged; what the batch logs is of no single message', async () => {
+    const lines: { readonly text: string; readonly fields: object }[] = []
+    const log = (fields: object, text: string): void => void lines.push({ text, fields })
+    const r = await busRig({}, { logger: { debug: log, info: log, warn: log, error: log } })
+    let late: ((error: unknown) => void) | undefined
+    await r.bus.subscribe(
+      plain,
+      'g',
+      batch(1, '10ms', ([item]: any[], ctx: Context) => {
+        late = item.fail
+        ctx.log.info({ said: true }, 'hello')
+      }),
+    )
+    await r.deliver(message(1))
+    await r.time.quiet()
+    late?.(new Error('too late'))
+    expect(r.settled()).toEqual(['1 ack'])
+    const of = (text: string): unknown => lines.find((line) => line.text.startsWith(text))?.fields
+    expect(of('hello')).toEqual({ channel: 'plain', group: 'g', said: true })
+    expect(of('item.fail()')).toMatchObject({ attempt: 1, err: { message: 'too late' } })
+  })
+  test('what joins a batch after a stop began goes back too, and its handler never runs', async () => {
+    const r = await busRig()
+    const gate = deferred()
+    let ran = 0
+    const subscription = await r.bus.subscribe(
+      plain,
+      'g',
+      batch(10, '1h', () => void ran++, {
+        use: [
+          async (_: unknown, next: () => Promise<void>) => {
+            await gate.promise
+            await next()
+          },
+        ],
+      }),
+    )
+    await r.deliver(message(1))
+    const stopped = watch(subscription.stop())
+    await r.time.quiet()
+    gate.resolve()
+    await r.time.quiet()
+    expect([stopped.state, ran, r.settled()]).toEqual(['resolved', 0, ['1 release']])
+    await r.time.advance(3_600_000)
+    expect(ran).toBe(0)
+  })
+  test('a handler that takes items out of its list, or sorts it, fails what it says it fails', async () => {
+    const r = await busRig()
+    await r.bus.subscribe(
+      plain,
+      'g',
+      batch(3, '1s', (items: any[]) => {
+        items.reverse()
+        const last = items.shift()
+        const { fail } = last
+        items.length = 0
+        fail(new Error('x'))
+      }),
+    )
+    await r.deliver(message(1), message(2), message(3))
+    expect(r.settled().sort()).toEqual(['1 ack', '2 ack', expect.stringMatching(/^3 group/)])
   })
   test('the time of a message begins with its batch', async () => {
     const r = await busRig()

@@ -104,7 +104,7 @@ describe('one deadline', () => {
     await r.time.advance(10_000)
     expect(long.state).toBe('resolved')
     expect(ids(r)).toEqual(['before', 'long'])
-    expect(r.bus.health()).toEqual({ status: 'up', reasons: [] })
+    expect(r.bus.health()).toEqual({ status: 'up', reasons: [], drift: [] })
   })
   test('a send without an answer for 15 s is given up; the retry keeps its id, and the bus reconnects', async () => {
     const r = await busRig()
@@ -327,7 +327,7 @@ describe('close', () => {
     await r.time.advance(2000)
     expect(hung.error).toMatchObject({ code: 'PUBLISH_UNCERTAIN' })
     expect(closed.map(({ state }) => state)).toEqual(['resolved', 'resolved', 'resolved'])
-    expect(r.bus.health()).toEqual({ status: 'down', reasons: ['the bus is closed'] })
+    expect(r.bus.health()).toEqual({ status: 'down', reasons: ['the bus is closed'], drift: [] })
     expect(r.time.pending).toBe(false)
   })
 })

@@ -211,7 +211,7 @@ describe('health', () => {
     const r = await busRig()
     const seen: number[] = []
     await r.bus.subscribe(plain, 'g', ({ n }) => void seen.push(n))
-    expect(r.bus.health()).toEqual({ status: 'up', reasons: [] })
+    expect(r.bus.health()).toEqual({ status: 'up', reasons: [], drift: [] })
     let away = true
     r.adapter.onConnect = () => (away ? Promise.reject(new Error('refused')) : Promise.resolve())
     r.feed().break(new PolybusError('CONNECTION_FAILED'))
@@ -220,7 +220,7 @@ describe('health', () => {
     expect(r.bus.health().reasons.join()).toContain('refused')
     away = false
     await r.time.advance(5000)
-    expect(r.bus.health()).toEqual({ status: 'up', reasons: [] })
+    expect(r.bus.health()).toEqual({ status: 'up', reasons: [], drift: [] })
     await r.deliver(message(1))
     expect(seen).toEqual([1])
   })

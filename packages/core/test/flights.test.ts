@@ -63,15 +63,38 @@ function rig(renewable = true): Rig {
 const run = ({ flights }: Rig, flight: Flight): void => void flights.apply(flight, 'start')
 
 describe('settling', () => {
-  test('a settlement without an answer breaks the feed, and is tried again until then', async () => {
+  test('a settlement without an answer breaks the feed, whether the adapter heeds its signal or not', async () => {
     const r = rig()
     r.onSettle = () => new Promise(() => {})
     const flight = r.take({ token: 1 })
     run(r, flight)
     r.ack(flight)
-    await r.time.advance(30_000)
+    await r.time.advance(29_999)
+    expect(r.trouble).toEqual([])
+    await r.time.advance(1)
     expect(r.trouble).toEqual(['CONNECTION_FAILED', 'hung CONNECTION_FAILED'])
-    expect(flight.state).toBe('waiting')
+    // As whoever makes the feed anew does.
+    r.flights.loseAll(new PolybusError('FEED_BROKEN'))
+    expect([flight.state, r.flights.size]).toEqual(['lost', 0])
+  })
+  test('one that is answered in time ends its limit; each has a limit of its own', async () => {
+    const r = rig()
+    const gates = [deferred<Result<void>[]>(), deferred<Result<void>[]>()]
+    let calls = 0
+    r.onSettle = () => (gates[calls++] as Deferred<Result<void>[]>).promise
+    const [first, second] = [r.take({ token: 1 }), r.take({ token: 2 })]
+    run(r, first)
+    r.ack(first)
+    await r.time.advance(20_000)
+    run(r, second)
+    r.ack(second)
+    await r.time.advance(5000)
+    gates[0]?.resolve([ok])
+    await r.time.advance(24_999)
+    expect([first.state, second.state, r.trouble]).toEqual(['gone', 'settling', []])
+    gates[1]?.resolve([ok])
+    await r.time.advance(60_000)
+    expect([second.state, r.trouble]).toEqual(['gone', []])
   })
   test('what ends in one turn is settled in one call, and is then gone', async () => {
     const r = rig()

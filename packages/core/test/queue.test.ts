@@ -476,6 +476,143 @@ describe('a full buffer', () => {
     collect()
     expect(refs.filter((ref) => ref.deref()).length).toBeLessThan(1500)
   })
+  test('what is given up behind a key that is being sent is let go', async () => {
+    const r = rig({ bufferMessages: 1e6, bufferBytes: 1e9, limits: { messages: 1, bytes: 1000, concurrency: 1 } })
+    r.put('hangs', { key: 'k' })
+    const refs: WeakRef<object>[] = []
+    for (let round = 0; round < 100; round++) {
+      for (let index = 0; index < 50; index++) {
+        const outgoing: Outgoing = { handover: 0, message: wire(), to: { kind: 'channel', channel: 'c' } }
+        refs.push(new WeakRef(outgoing))
+        r.queue
+          .add({ outgoing, bytes: 1, key: r.queue.lane(r.lanes, 'k', true), timeoutMs: 10, signal: undefined })
+          .catch(() => {})
+      }
+      await r.time.advance(10)
+    }
+    await r.time.quiet()
+    expect(r.lanes.get('k')?.behind?.size).toBeLessThan(2500)
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    collect()
+    expect(refs.filter((ref) => ref.deref()).length).toBeLessThan(200)
+  })
+})
+
+describe('overload', () => {
+  /** Publishes `perMs` a millisecond for `ms`, to a broker that takes 10 in `tookMs`, one after the other. Answers which resolved. */
+  const overloaded = async (
+    perMs: number,
+    tookMs: number,
+    ms: number,
+    key?: (n: number) => string,
+  ): Promise<Rig & { all: Watched<PublishReceipt>[] }> => {
+    const r = rig({ bufferMessages: 100_000, limits: { messages: 10, bytes: 1000, concurrency: 1 } })
+    const all: Watched<PublishReceipt>[] = []
+    let answered = 0
+    let sentAt: number | undefined
+    for (let at = 0; at < ms; at++) {
+      for (let n = 0; n < perMs; n++)
+        all.push(r.put(`m${all.length}`, { timeoutMs: 200, ...(key && { key: key(all.length) }) }))
+      await r.time.advance(1)
+      if (r.sends.length > answered) sentAt ??= r.time.now
+      if (sentAt !== undefined && r.time.now - sentAt >= tookMs) {
+        sentAt = undefined
+        await r.sends[answered++]?.answer()
+      }
+    }
+    return { ...r, all }
+  }
+  const resolved = (all: readonly Watched<unknown>[]): number => all.filter(({ state }) => state === 'resolved').length
+
+  test.each([
+    ['without keys', undefined],
+    ['of five keys', (n: number) => `k${n % 5}`],
+  ])(
+    'what is published faster than the broker takes it, %s: it is kept busy with what can still be confirmed',
+    async (_, key) => {
+      const { all, sends } = await overloaded(1, 20, 1500, key)
+      // It could take 750 in all.
+      const late = all.filter(({ error }) => error?.code === 'PUBLISH_UNCERTAIN').length
+      expect(resolved(all)).toBeGreaterThan(500)
+      expect(late).toBeLessThan(100)
+      expect(
+        all.filter(({ error }) => error && error.code !== 'PUBLISH_UNCERTAIN' && error.code !== 'PUBLISH_TIMEOUT'),
+      ).toEqual([])
+      const sent = new Set(sends.flatMap(({ ids }) => ids))
+      for (const [n, { error }] of all.entries())
+        if (error?.code === 'PUBLISH_TIMEOUT')
+          expect({ n, sent: sent.has(`m${n}`), says: error.sent }).toEqual({ n, sent: false, says: 'no' })
+    },
+  )
+  test('a broker that stood still costs nothing of what still has time, whatever was late meanwhile', async () => {
+    const r = rig({ limits: { messages: 10, bytes: 1000, concurrency: 1 } })
+    const first = [r.put('a', { timeoutMs: 1000 }), r.put('b', { timeoutMs: 10 })]
+    const queued = [r.put('c', { timeoutMs: 1000 }), r.put('d', { timeoutMs: 1000, key: 'k' })]
+    await r.time.advance(900)
+    await r.sends[0]?.answer()
+    const fresh = r.put('e', { timeoutMs: 1000 })
+    await r.time.advance(10)
+    for (const send of r.sends.slice(1)) await send.answer()
+    expect([...first, ...queued, fresh].map(({ state }) => state)).toEqual([
+      'resolved',
+      'rejected',
+      'resolved',
+      'resolved',
+      'resolved',
+    ])
+  })
+  test('what probably comes too late goes after the rest, and is what drop-oldest drops first', async () => {
+    const r = rig({ bufferMessages: 5, whenFull: 'drop-oldest', limits: { messages: 1, bytes: 1000, concurrency: 1 } })
+    const slow = r.put('slow', { timeoutMs: 400 })
+    await r.time.advance(300)
+    const old = r.put('old', { timeoutMs: 400 })
+    await r.time.advance(150)
+    const fresh = [r.put('fresh 1', { timeoutMs: 400 }), r.put('fresh 2', { timeoutMs: 400 })]
+    await r.time.advance(80)
+    await r.sends[0]?.answer()
+    expect(slow.error?.code).toBe('PUBLISH_UNCERTAIN')
+    expect(batches(r)).toEqual(['slow', 'fresh 1'])
+    const more = [
+      r.put('more 1', { timeoutMs: 400 }),
+      r.put('more 2', { timeoutMs: 400 }),
+      r.put('more 3', { timeoutMs: 400 }),
+    ]
+    expect(old.error?.code ?? (await r.time.quiet(), old.error?.code)).toBe('DROPPED')
+    for (let n = 1; n < r.sends.length; n++) await r.sends[n]?.answer()
+    expect([...fresh, ...more].map(({ state }) => state)).toEqual(Array(5).fill('resolved'))
+  })
+  test('a preparation that takes half of the time is no reason not to send', async () => {
+    const r = rig({ limits: { messages: 10, bytes: 1000, concurrency: 1 } })
+    const slow = r.put('slow', { timeoutMs: 100 })
+    await r.time.advance(150)
+    await r.sends[0]?.answer()
+    expect(slow.error?.code).toBe('PUBLISH_UNCERTAIN')
+    const outgoing: Outgoing = { handover: 1, message: wire({ id: 'x' }), to: { kind: 'channel', channel: 'things' } }
+    const prepared = watch(
+      r.queue.add({
+        outgoing,
+        bytes: 1,
+        key: undefined,
+        timeoutMs: 100,
+        deadlineAt: r.time.now + 30,
+        signal: undefined,
+      }),
+    )
+    await r.time.quiet()
+    await r.sends[1]?.answer()
+    expect(prepared.state).toBe('resolved')
+  })
+  test('where every answer comes too late the fresh ones are still tried', async () => {
+    const r = rig({ limits: { messages: 10, bytes: 1000, concurrency: 1 } })
+    for (let n = 0; n < 5; n++) {
+      const one = r.put(`m${n}`, { timeoutMs: 100 })
+      await r.time.advance(150)
+      expect(one.error).toMatchObject({ code: 'PUBLISH_UNCERTAIN', sent: 'unknown' })
+      await r.sends[n]?.answer()
+    }
+    expect(batches(r)).toEqual(['m0', 'm1', 'm2', 'm3', 'm4'])
+  })
 })
 
 describe('close', () => {

@@ -13,6 +13,7 @@ export interface CleanerOptions {
   readonly everyMs: number
   /** Removes up to `count` of what is past its time, and answers how many it were. */
   readonly remove: (count: number) => Promise<number>
+  /** Told once, until it works again. */
   readonly onError: (error: unknown) => void
 }
 
@@ -24,12 +25,15 @@ export function createCleaner({ clock, everyMs, remove, onError }: CleanerOption
   let timer: Timer | undefined
   let running: Promise<void> | undefined
   let closed = false
+  let failing = false
 
   const clean = async (): Promise<void> => {
     try {
       while (!closed && (await remove(AT_ONCE)) === AT_ONCE) await clock.turn()
+      failing = false
     } catch (error) {
-      if (!closed) onError(error)
+      if (!closed && !failing) onError(error)
+      failing = true
     }
   }
   const arm = (): void => {

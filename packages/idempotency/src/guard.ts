@@ -9,9 +9,14 @@ export interface GuardOptions {
   readonly makers?: readonly string[]
   /** Methods that are not the user's to call. */
   readonly denied?: readonly string[]
+  /** Methods whose first argument is a statement, which this refuses by throwing. */
+  readonly statements?: { readonly of: readonly string[]; readonly check: (statement: unknown) => void }
 }
 
-export function guard<T extends object>(target: T, { makers = [], denied = [] }: GuardOptions = {}): Guard<T> {
+export function guard<T extends object>(
+  target: T,
+  { makers = [], denied = [], statements }: GuardOptions = {},
+): Guard<T> {
   let over = false
   const check = (): void => {
     if (over) throw new Error('The transaction is over: it was committed or rolled back.')
@@ -27,6 +32,7 @@ export function guard<T extends object>(target: T, { makers = [], denied = [] }:
         if (typeof value !== 'function') return value
         return (...args: unknown[]) => {
           check()
+          if (typeof name === 'string' && statements?.of.includes(name)) statements.check(args[0])
           const result: unknown = Reflect.apply(value, object, args)
           if (result === object) return proxy
           return typeof name === 'string' && makers.includes(name) ? wrap(result as object) : result

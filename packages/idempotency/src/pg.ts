@@ -1,4 +1,5 @@
 // Postgres through pg.
+import { refuseOwnEnd } from './own-end.ts'
 import { checkClient, databaseSettings, type DatabaseStoreOptions } from './options.ts'
 import { createClaimStore, type DatabaseClaimStore } from './postgres/claims.ts'
 import { type Client, inline, type Query, type Row, sqlState } from './postgres/query.ts'
@@ -53,15 +54,18 @@ export function pgClaimStore<C extends PgClient>(
 
 function poolClient<C extends PgClient>(pool: PgPool<C>, where: string): Client<C> {
   checkClient(pool, ['connect'], where)
-  // A connection that breaks while nothing is asked of it says so by an event, and one that nobody hears ends the process.
+  // A connection that breaks while nothing is asked of it says so by an event, and one that nobody hears ends the process: of the
+  // pool, and of each connection from its first moment on, before the pool hands it out.
   listen(pool)
+  if ('on' in pool) (pool as unknown as Connects).on('connect', (connection) => void listen(connection))
 
   const withConnection = async <T>(
     signal: AbortSignal,
     use: (connection: C, release: (destroy: boolean) => void) => Promise<T>,
   ): Promise<T> => {
     const connection = await connect(pool, signal)
-    const mute = listen(connection)
+    let heard: unknown
+    const mute = listen(connection, (error) => (heard ??= error))
     let released = false
     const release = (destroy: boolean): void => {
       if (released) return
@@ -80,13 +84,15 @@ function poolClient<C extends PgClient>(pool: PgPool<C>, where: string): Client<
     } catch (error) {
       // Where the server itself said what was wrong, the connection is as good as before.
       release(sqlState(error) === undefined)
-      throw error
+      // The handler took longer than the server lets a transaction be idle: it said so while nothing was asked of it, and asked again it
+      // would be the same.
+      throw sqlState(heard) === IDLE_TOO_LONG ? heard : error
     }
   }
   return {
-    seesRollback: true,
+    refusesOwnEnd: true,
     queryOf: (tx) => async (text, values) => rowsOf(await tx.query(text, [...(values ?? [])])),
-    guarding: { denied: ['release'] },
+    guarding: { denied: ['release', 'end'], statements: { of: ['query'], check: refuseOwnEnd } },
     statement: (text, values, signal) =>
       withConnection(signal, async (connection) => rowsOf(await connection.query(text, [...values]))),
     transaction: (run, signal) =>
@@ -101,11 +107,9 @@ function poolClient<C extends PgClient>(pool: PgPool<C>, where: string): Client<
           )
         }
         try {
-          const result = await run(connection, query)
-          const { command } = (await connection.query('commit')) as { command?: string }
-          if (command === 'ROLLBACK')
-            throw Object.assign(new Error('a statement had failed, and its error was caught'), { code: '25P02' })
-          return result
+          const { value, last } = await run(connection, query)
+          await connection.query(last === undefined ? 'commit' : `${last};commit`)
+          return value
         } catch (error) {
           await connection.query('rollback').then(
             () => release(false),
@@ -131,16 +135,21 @@ async function connect<C extends PgClient>(pool: PgPool<C>, signal: AbortSignal)
   throw signal.reason
 }
 
+/** `idle_in_transaction_session_timeout` */
+const IDLE_TOO_LONG = '25P03'
+
+interface Connects {
+  on(event: 'connect', listener: (connection: object) => void): void
+}
 interface Emitter {
-  on(event: 'error', listener: () => void): void
-  off(event: 'error', listener: () => void): void
+  on(event: 'error', listener: (error: unknown) => void): void
+  off(event: 'error', listener: (error: unknown) => void): void
 }
 
 /** Whoever waits for an answer gets the error there. Answers how to stop. */
-function listen(client: object): () => void {
+function listen(client: object, heard: (error: unknown) => void = () => {}): () => void {
   if (!('on' in client && 'off' in client)) return () => {}
   const emitter = client as Emitter
-  const heard = (): void => {}
   emitter.on('error', heard)
   return () => emitter.off('error', heard)
 }

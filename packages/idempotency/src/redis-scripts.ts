@@ -35,9 +35,11 @@ const BUSY = 2
 /**
  * A value is `d` (handled), or a state, the end of its lease in 13 digits, and its fence: `c` is a claim, `f` one that was
  * forgotten while it ran. It outlives its lease, because until somebody takes it over its owner may still complete it. A fence
- * is `<family>.<serial>`: a claim takes over an earlier one of its family, whose answer never came.
+ * is `<family>.<serial>`: a claim takes over an earlier one of its family, whose answer never came, and of the families of the
+ * fences that it names.
  *
- * ARGV how long a handled one is kept. Of a record: its key; what to do, its fence, its lease. Both times in ms.
+ * ARGV how long a handled one is kept. Of a record: its key; what to do, its fence, its lease, other fences with spaces between
+ * them. Both times in ms.
  */
 export const CLAIMS: Script = script(`
 local time = redis.call('TIME')
@@ -51,19 +53,25 @@ local function earlier(owner, fence)
   local its, before = string.match(owner, '^(.*)%.(%d+)$')
   return family == its and tonumber(before) <= tonumber(serial)
 end
+local function theirs(owner, fences)
+  for fence in string.gmatch(fences, '%S+') do
+    if earlier(owner, fence) then return true end
+  end
+end
 -- As GET, but one that counts as a write: what ends or keeps up a claim is not refused where memory is full.
 local function own(key, fence)
   local held = redis.call('GETEX', key)
   return held and string.sub(held, 15) == fence and string.sub(held, 1, 1)
 end
 local doing = {}
-function doing.claim(key, fence, lease)
+function doing.claim(key, fence, lease, others)
   local held = redis.call('GET', key)
   if held == 'd' then return ${HANDLED} end
   if held then
     local ends = tonumber(string.sub(held, 2, 14))
     if not ends then error({ err = 'ERR a key of the store holds something else' }) end
-    if ends > now and not earlier(string.sub(held, 15), fence) then return ${BUSY} end
+    local owner = string.sub(held, 15)
+    if ends > now and not earlier(owner, fence) and not theirs(owner, others) then return ${BUSY} end
   end
   hold(key, 'c', lease, fence)
   return ${CLAIMED}
@@ -82,7 +90,7 @@ function doing.renew(key, fence, lease)
   if not state then return 0 end
   hold(key, state, lease, fence)
   return 1
-end${each(1, 3, 1)}`)
+end${each(1, 4, 1)}`)
 
 /**
  * One step of a walk through all keys of a server: what was handled goes, and a claim that runs will not be recorded.

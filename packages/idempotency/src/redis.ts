@@ -15,6 +15,7 @@ import { storedKey, storedPrefix } from './keys.ts'
 import { createEvaluate, createTogether, type RedisClient } from './redis-client.ts'
 import { createParking } from './redis-parking.ts'
 import { CLAIMED, CLAIMS, FORGET, HANDLED, literally } from './redis-scripts.ts'
+import { createUnanswered, familyOf } from './redis-unanswered.ts'
 
 export interface RedisStoreOptions {
   /** What the store's keys begin with, so that other data can live beside them. Default `polybus:idempotency:`. */
@@ -42,7 +43,6 @@ const BUSY: Claim = { status: 'busy' }
 /** A command of so many keys takes the server less than a millisecond. */
 const AT_ONCE = 250
 const SCAN_COUNT = 1000
-const MAX_UNANSWERED = 10_000
 
 /**
  * Remembers handled messages in Redis 6.2 or newer, for all processes that use the same `prefix`. The client is yours: it is
@@ -69,30 +69,24 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
   // In a cluster keys live apart.
   const atOnce = client.isCluster === true ? 1 : AT_ONCE
   const together = createTogether(evaluate, CLAIMS, { clock, atOnce, first: [ttlMs] })
-  const ask = (what: string, key: string, fence: unknown, leaseMs = 0): Promise<unknown> =>
-    together([prefix + storedKey(key)], [what, String(fence), leaseMs])
+  const ask = (what: string, key: string, fence: unknown, leaseMs = 0, theirs = ''): Promise<unknown> =>
+    together([prefix + storedKey(key)], [what, String(fence), leaseMs, theirs])
   // Fences are ours alone, and a server that lost its data cannot give one out twice.
   const self = randomBytes(12).toString('base64url')
   let count = 0
-  /** Claims that the server may hold for nobody, with their families: the answer did not come, or they could not be given back. */
-  const unanswered = new Map<string, string>()
-  const remember = (key: string, family: string): void => {
-    unanswered.set(key, family)
-    if (unanswered.size <= MAX_UNANSWERED) return
-    for (const oldest of unanswered.keys()) return void unanswered.delete(oldest)
-  }
+  const unanswered = createUnanswered()
 
   return {
     kind: 'claim',
     async claim(key, leaseMs) {
-      const family = unanswered.get(key) ?? `${self}-${++count}`
-      unanswered.delete(key)
-      const fence = `${family}.${++count}`
+      const [last, ...others] = unanswered.take(key)
+      const fence = `${last === undefined ? `${self}-${++count}` : familyOf(last)}.${++count}`
       try {
-        const answer = await ask('claim', key, fence, leaseMs)
+        const answer = await ask('claim', key, fence, leaseMs, others.join(' '))
+        unanswered.forget(key, others)
         return answer === CLAIMED ? { status: 'claimed', fence } : answer === HANDLED ? DUPLICATE : BUSY
       } catch (error) {
-        remember(key, family)
+        unanswered.remember(key, fence)
         throw error
       }
     },
@@ -101,7 +95,7 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
       try {
         await ask('release', key, fence)
       } catch (error) {
-        remember(key, String(fence).replace(/\.\d+$/, ''))
+        unanswered.remember(key, String(fence))
         throw error
       }
     },

@@ -33,6 +33,7 @@ export function sqliteClaimStore(db: SqliteDatabase, options: DatabaseStoreOptio
 
   return {
     kind: 'claim',
+    ready: work.ready,
     claim: (key, leaseMs) =>
       one((): Claim => {
         const stored = storedKey(key)

@@ -1,14 +1,21 @@
 // SQLite through node:sqlite.
 import type { Call } from '@polybus/core'
-import { guard } from './guard.ts'
+import { guard, type GuardOptions } from './guard.ts'
 import { storedKey } from './keys.ts'
 import { unavailable } from './limit.ts'
 import type { DatabaseStoreOptions } from './options.ts'
+import { refuseOwnEnd } from './own-end.ts'
 import { type DatabaseStore, refused, untilAborted } from './transaction.ts'
-import { begin, isViolation, NOW, rollback, type SqliteDatabase } from './sqlite/database.ts'
+import { begin, isViolation, NOW, rollbackQuietly, type SqliteDatabase } from './sqlite/database.ts'
 import { createWork } from './sqlite/work.ts'
 
 type Outcome = 'done' | 'duplicate' | 'busy'
+
+const GUARDING: GuardOptions = {
+  makers: ['prepare'],
+  denied: ['close'],
+  statements: { of: ['exec', 'prepare'], check: refuseOwnEnd },
+}
 
 /**
  * Remembers handled messages in a file of SQLite, in the handler's own transaction: `tx` is the database that it was given,
@@ -50,15 +57,19 @@ export function sqliteStore<Db extends SqliteDatabase>(db: Db, options: Database
     work.cleaner.start()
     const handOn = await work.turns.take(signal)
     let failure: { readonly error: unknown } | undefined
+    let begun = false
     try {
-      if (!(await begin(db, { clock, limitMs: timeoutMs, signal }))) return 'busy'
+      begun = await begin(db, { clock, limitMs: timeoutMs, signal })
+      if (!begun) return 'busy'
       const outcome = take(stored)
       if (outcome !== 'done') return outcome
       try {
-        await untilAborted(guard(db, { makers: ['prepare'], denied: ['close'] }), handle, signal)
+        await untilAborted(guard(db, GUARDING), handle, signal)
         signal.throwIfAborted()
       } catch (error) {
         failure = { error }
+        // Somebody ended the transaction, and with a COMMIT the record stayed: the message must come again.
+        if (!db.isTransaction) db.prepare(`delete from ${table} where key = ?`).run(stored)
         throw error
       }
       commit()
@@ -67,12 +78,17 @@ export function sqliteStore<Db extends SqliteDatabase>(db: Db, options: Database
       if (failure) throw failure.error
       throw signal.aborted ? signal.reason : unavailable(error)
     } finally {
-      try {
-        rollback(db)
-      } finally {
-        handOn()
-      }
+      // What somebody else has begun on this connection is theirs to end.
+      if (begun) rollbackQuietly(db)
+      handOn()
     }
   }
-  return { kind: 'transactional', run, forget: work.forget, parking: work.parking, close: work.cleaner.close }
+  return {
+    kind: 'transactional',
+    ready: work.ready,
+    run,
+    forget: work.forget,
+    parking: work.parking,
+    close: work.cleaner.close,
+  }
 }

@@ -1,4 +1,6 @@
 // Stores beneath a bus: a consumer's handler, a real database.
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { DatabaseSync } from 'node:sqlite'
 import { describeBroker } from '@polybus/brokers'
 import { channel, consumer, fixed, trust } from '@polybus/core'
@@ -81,6 +83,75 @@ await describeBroker(
         attempts: 2,
         error: { name: 'TRANSACTION_FAILED' },
       })
+      await store.close()
+    })
+
+    test('pg: tables that are missing and may not be made refuse the start', async () => {
+      const store = pgStore(poolOf(), { table: 'never_made', create: false })
+      const charge = consumer(orders, 'charge', { idempotency: store, handler: () => {} })
+      await expect(testBus({ consumers: [charge] })).rejects.toMatchObject({
+        code: 'TOPOLOGY_MISSING',
+        message: expect.stringContaining('never_made'),
+      })
+    })
+
+    test('pg: a server that dies in the moment in which a connection is ready does not end the process', async () => {
+      const said = (type: string, body: Buffer): Buffer => {
+        const head = Buffer.alloc(5)
+        head.write(type)
+        head.writeInt32BE(body.length + 4, 1)
+        return Buffer.concat([head, body])
+      }
+      const dying = createServer((socket) => {
+        socket.on('error', () => {})
+        socket.once('data', () =>
+          socket.end(
+            Buffer.concat([
+              said('R', Buffer.alloc(4)),
+              said('Z', Buffer.from('I')),
+              said('E', Buffer.from('SFATAL\0C57P01\0Mterminating connection\0\0')),
+            ]),
+          ),
+        )
+      }).listen(0, '127.0.0.1')
+      await once(dying, 'listening')
+      const { port } = dying.address() as AddressInfo
+      const pool = new Pool({ host: '127.0.0.1', port, user: 'a', database: 'b', password: 'c' })
+      const store = pgStore(pool)
+      try {
+        await expect(store.ready?.()).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })
+      } finally {
+        await store.close()
+        await pool.end()
+        dying.close()
+      }
+    })
+
+    test('pg: a handler that takes longer than the server lets a transaction be idle has failed: it is counted, and does not stop the others', async () => {
+      const pool = new Pool({
+        connectionString: postgres().url,
+        max: 5,
+        options: '-c idle_in_transaction_session_timeout=150',
+      })
+      onTestFinished(() => pool.end())
+      const store = pgStore(pool, { table: 'idling' })
+      const seen: string[] = []
+      const charge = consumer(orders, 'charge', {
+        idempotency: store,
+        retry,
+        async handler({ id }) {
+          if (id === 'slow') await new Promise((resolve) => setTimeout(resolve, 600))
+          seen.push(id)
+        },
+      })
+      const bus = await testBus({ consumers: [charge] })
+      onTestFinished(() => bus.close())
+      await bus.publish(orders, { id: 'slow' })
+      await bus.publish(orders, { id: 'quick' })
+      await bus.settled()
+      expect(seen.toSorted()).toEqual(['quick', 'slow', 'slow'])
+      const dead = await deadLettersOf(bus)
+      expect(dead).toMatchObject([{ id: expect.any(String), attempts: 2, error: { name: 'TRANSACTION_FAILED' } }])
       await store.close()
     })
 

@@ -15,6 +15,7 @@ const { name, kind, parks, prepare, open, effects, rows, fill, server, cleanup }
       store: (options) => drizzleStore(db, options),
       write: async (tx, table, text) =>
         void (await (tx as Tx).execute(sql`insert into ${sql.identifier(table)} (effect) values (${text})`)),
+      say: async (tx, statement) => void (await (tx as Tx).execute(sql.raw(statement))),
       close: () => pool.end(),
     }
   },

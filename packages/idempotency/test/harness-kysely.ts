@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect, type Transaction } from 'kysely'
+import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely'
 import { kyselyStore } from '../src/index.ts'
 import { listenedPool, postgresHarness } from './postgres.ts'
 
@@ -14,6 +14,7 @@ const { name, kind, parks, prepare, open, effects, rows, fill, server, cleanup }
       store: (options) => kyselyStore(db, options),
       write: async (tx, table, text) =>
         void (await (tx as Transaction<Database>).insertInto(table).values({ effect: text }).execute()),
+      say: async (tx, statement) => void (await sql.raw(statement).execute(tx as Transaction<Database>)),
       close: () => db.destroy(),
     }
   },

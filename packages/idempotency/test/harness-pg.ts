@@ -11,6 +11,7 @@ const { name, kind, parks, prepare, open, effects, rows, fill, server, cleanup }
       store: (options) => pgStore(pool, options),
       write: async (tx, table, text) =>
         void (await (tx as PoolClient).query(`insert into ${table} (effect) values ($1)`, [text])),
+      say: async (tx, statement) => void (await (tx as PoolClient).query(statement)),
       close: () => pool.end(),
     }
   },

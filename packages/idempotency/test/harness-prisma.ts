@@ -15,6 +15,7 @@ const { name, kind, parks, prepare, open, effects, rows, fill, server, cleanup }
           `insert into ${table} (effect) values ($1)`,
           text,
         )),
+      say: async (tx, statement) => void (await (tx as Prisma.TransactionClient).$executeRawUnsafe(statement)),
       close: () => client.$disconnect(),
     }
   },

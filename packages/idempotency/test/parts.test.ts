@@ -84,7 +84,7 @@ test('a handler may take longer than the store, which has its time again for the
   expect(await ended).toMatchObject({ code: 'STORE_UNAVAILABLE' })
 })
 
-test('cleaning goes in steps until there is nothing left, tells of a failure and tries again', async () => {
+test('cleaning goes in steps until there is nothing left, tells of a failure once and tries again', async () => {
   const time = virtualClock()
   const steps = [1000, 1000, 5]
   const errors: unknown[] = []
@@ -108,9 +108,13 @@ test('cleaning goes in steps until there is nothing left, tells of a failure and
   expect(removed).toEqual([1000, 1000, 5])
   await time.advance(60_000)
   expect(errors).toHaveLength(1)
+  await time.advance(600_000)
+  expect(errors, 'a failure that goes on is told once').toHaveLength(1)
   steps.push(7)
   await time.advance(60_000)
   expect(removed.at(-1)).toBe(7)
+  await time.advance(60_000)
+  expect(errors, 'and again after it worked').toHaveLength(2)
   await cleaner.close()
   steps.push(8)
   await time.advance(600_000)

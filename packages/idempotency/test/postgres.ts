@@ -19,6 +19,8 @@ export interface Client {
   store(options: DatabaseStoreOptions): OpenStore['store'] & { close(): Promise<void> }
   /** `insert into <table> (effect) values (…)` by the handler's own `tx`. */
   write?(tx: unknown, table: string, text: string): Promise<void>
+  /** A statement as it is, by the handler's own `tx`. */
+  say?(tx: unknown, statement: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -60,11 +62,12 @@ export function postgresHarness(
     },
     async open({ namespace, ...options }: OpenOptions) {
       const client = connect((await broker()).url, namespace)
-      const { write } = client
+      const { write, say } = client
       const store = client.store({ table: tableOf(namespace), ...options })
       return {
         store,
         ...(write && { write: (tx: unknown, text: string) => write(tx, effectsOf(namespace), text) }),
+        ...(say && { say }),
         async close() {
           await store.close()
           await client.close()

@@ -120,6 +120,35 @@ await describeBroker(
       expect(await store.complete('a', fence)).toBe(true)
     })
 
+    test('redis store: of claims of one key that were out together, all without an answer, the next try has the key', async () => {
+      const { through, seen } = watched()
+      const store = storeOf(through)
+      const claims = () => Promise.allSettled(Array.from({ length: 3 }, () => store.claim('a', 60_000)))
+      seen.loseAnswers = true
+      // The second time each of them is a try of one of the first.
+      for (let round = 1; round <= 2; round++)
+        for (const claim of await claims()) expect(claim).toMatchObject({ status: 'rejected', reason: unavailable })
+      seen.loseAnswers = false
+      const [first, ...others] = await claims()
+      expect(first).toMatchObject({ value: { status: 'claimed' } })
+      for (const other of others) expect(other).toMatchObject({ value: { status: 'busy' } })
+      // What has its answer is nobody else's.
+      expect(await store.claim('a', 60_000)).toEqual({ status: 'busy' })
+    })
+
+    test('redis store: a claim that was answered is not taken over by one that was out with it', async () => {
+      const { through, seen } = watched()
+      const store = storeOf(through)
+      seen.loseAnswers = true
+      await Promise.allSettled([store.claim('a', 60_000), store.claim('a', 60_000)])
+      seen.loseAnswers = false
+      const [first, second] = await Promise.all([store.claim('a', 60_000), store.claim('a', 60_000)])
+      expect(second).toEqual({ status: 'busy' })
+      expect(await store.claim('a', 60_000)).toEqual({ status: 'busy' })
+      expect(first.status === 'claimed' && (await store.complete('a', first.fence))).toBe(true)
+      expect(await store.claim('a', 60_000)).toEqual({ status: 'duplicate' })
+    })
+
     test('redis store: a claim that comes late, after its next try, takes nothing from that', async () => {
       const { client, through, seen } = watched()
       const prefix = `${randomUUID()}:`

@@ -42,6 +42,7 @@ export function sqliteHarness(
       return {
         store,
         write: async (tx, text) => void (tx as DatabaseSync).prepare('insert into effects values (?)').run(text),
+        say: async (tx, statement) => (tx as DatabaseSync).exec(statement),
         async close() {
           await store.close()
           db.close()

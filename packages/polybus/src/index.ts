@@ -34,6 +34,7 @@ export type {
   DeadLetter,
   DeadLetters,
   Define,
+  Drift,
   Duration,
   ErrorCode,
   ErrorMatch,

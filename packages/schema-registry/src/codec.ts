@@ -1,111 +1,28 @@
 // A channel's codec by the registry. What has been looked up once costs a Map's look-up; only what is new asks, and is waited for.
-import {
-  checkKeys,
-  type Codec,
-  type CodecContext,
-  describeError,
-  invalid,
-  type MaybePromise,
-  type Opt,
-  optionalBoolean,
-  optionalInteger,
-  PolybusError,
-  show,
-} from '@polybus/core'
+import { type Codec, type CodecContext, describeError, type MaybePromise, PolybusError } from '@polybus/core'
+import type { RegistryCodecOptions } from './codec-options.ts'
 import type { Format, Own, Read, Write } from './format.ts'
 import { bufferOf, idOf } from './frame.ts'
-import type { Reference, Registered, Schema, Schemas, SchemaText } from './schemas.ts'
-import { subjectOf, type SubjectName } from './subjects.ts'
+import type { Judge } from './judge.ts'
+import type { Schema } from './schema.ts'
+import type { Registered, Schemas } from './schemas.ts'
+import type { Target, Targets } from './targets.ts'
 
-/** A schema of the application: an object or its text; of Protobuf the text of the file. */
-export type LocalSchema = string | object
-
-export interface RegistryCodecOptions extends Opt<{
-  /** What the application writes and reads. Default: writes the latest of the subject, and reads with the schema that was written with. */
-  schema: LocalSchema
-  /** Of a channel of several types, by type. */
-  schemas: Readonly<Record<string, LocalSchema>>
-  /** What {@link RegistryCodecOptions.schema} refers to. */
-  references: readonly Reference[]
-  /** Writes with the schema of this id, whatever is the latest. */
-  id: number
-  /** Default `topic`: `<channel>-value`. */
-  subject: SubjectName
-  /** Registers the schema at the first publish, where it is not registered. Default false: it must be there. */
-  register: boolean
-  /** Of a Protobuf file with several messages the one that is meant. Default the first; with `schemas` that of the type's schema. */
-  message: string
-}> {}
-
-interface Target {
-  readonly local: SchemaText | undefined
-  readonly subject: string
-}
 interface Writer {
   readonly target: Target
   readonly registered: Registered
   readonly write: Write
 }
 
-const KNOWN = ['schema', 'schemas', 'references', 'id', 'subject', 'register', 'message']
-
-/** @throws {PolybusError} `INVALID_OPTION` */
-function checkOptions(options: RegistryCodecOptions, where: string): void {
-  checkKeys(options, KNOWN, where)
-  const { schema, schemas, references, subject, message } = options
-  const isSchema = (value: unknown): boolean =>
-    (typeof value === 'string' && value !== '') || (typeof value === 'object' && value !== null)
-  if (schema !== undefined && !isSchema(schema))
-    throw invalid(`${where}.schema`, `expected a schema, as an object or its text, got ${show(schema)}.`)
-  if (
-    schemas !== undefined &&
-    (typeof schemas !== 'object' || schemas === null || !Object.values(schemas).every(isSchema))
-  )
-    throw invalid(`${where}.schemas`, 'expected an object of schemas by type.')
-  if (schema !== undefined && schemas !== undefined)
-    throw invalid(`${where}.schemas`, 'give schema or schemas, not both.')
-  if (references !== undefined && !Array.isArray(references))
-    throw invalid(`${where}.references`, 'expected an array of { name, subject, version }.')
-  if (subject !== undefined && typeof subject !== 'function' && (typeof subject !== 'string' || subject === ''))
-    throw invalid(`${where}.subject`, `expected a text or a function, got ${show(subject)}.`)
-  if (message !== undefined && (typeof message !== 'string' || message === ''))
-    throw invalid(`${where}.message`, `expected the name of a message, got ${show(message)}.`)
-  optionalInteger(options.id, `${where}.id`, 0, 2 ** 32 - 1)
-  optionalBoolean(options.register, `${where}.register`)
+interface Parts {
+  readonly format: Format
+  readonly schemas: Schemas
+  readonly judge: Judge
+  readonly targets: Targets
 }
 
-/** @param where how errors name the options. */
-export function createRegistryCodec(
-  format: Format,
-  schemas: Schemas,
-  options: RegistryCodecOptions,
-  where: string,
-): Codec {
-  checkOptions(options, where)
-  const { references = [], id: pinned, register = false, message, subject: strategy = 'topic' } = options
-  const textOf = (schema: LocalSchema): SchemaText => ({
-    type: format.type,
-    schema: typeof schema === 'string' ? schema : JSON.stringify(schema),
-    references,
-  })
-  const only = options.schema === undefined ? undefined : textOf(options.schema)
-  const byType = new Map(Object.entries(options.schemas ?? {}).map(([type, schema]) => [type, textOf(schema)]))
-
-  const localOf = ({ type }: CodecContext): SchemaText | undefined =>
-    only ?? (type === undefined ? undefined : byType.get(type))
-  const targetOf = (context: CodecContext): Target => {
-    const local = localOf(context)
-    if (byType.size > 0 && !local)
-      throw new PolybusError('INVALID_MESSAGE', `there is no schema for type '${context.type ?? ''}'`)
-    const record = local && format.nameOf(local, message)
-    const subject = subjectOf(strategy, { ...context, record })
-    if (!subject)
-      throw new PolybusError(
-        'INVALID_OPTION',
-        `subject '${String(strategy)}' needs a schema with a name: give the codec its schema, or a subject.`,
-      )
-    return { local, subject }
-  }
+export function createRegistryCodec({ format, schemas, judge, targets }: Parts, options: RegistryCodecOptions): Codec {
+  const { id: pinned, register = false, message, readAs = 'own', require: required } = options
 
   // ---- writing
   const writers = new Map<string, Writer>()
@@ -116,6 +33,14 @@ export function createRegistryCodec(
   }
   const explained = (error: unknown, { subject, local }: Target): never => {
     if (!PolybusError.is(error, 'SCHEMA_NOT_REGISTERED') || register) throw error
+    if (pinned !== undefined)
+      throw new PolybusError(
+        'SCHEMA_NOT_REGISTERED',
+        `the registry has no schema ${pinned}, which the codec pins. ${error.message}`,
+        {
+          cause: error,
+        },
+      )
     throw new PolybusError(
       'SCHEMA_NOT_REGISTERED',
       `${local ? 'its schema is not registered' : 'there is no schema'} under subject '${subject}'. Register it, or set register: true on the codec. ${error.message}`,
@@ -127,16 +52,16 @@ export function createRegistryCodec(
     if (schema.type !== format.type)
       throw new PolybusError('SCHEMA_INVALID', `schema ${id} is ${schema.type}, and this codec writes ${format.type}`)
     const writer = { target, registered, write: format.writer(id, schema, message) }
-    writers.set(key, writer)
+    keep(writers, key, writer)
     return writer
   }
   /** What is the latest may be another one tomorrow; all else stays. */
-  const isLatest = pinned === undefined && !only && byType.size === 0
+  const isLatest = pinned === undefined && !options.schema && !targets.byType
   const writerFor = (context: CodecContext): MaybePromise<Writer> => {
     const key = `${context.channel}\n${context.type ?? ''}`
     const known = writers.get(key)
     if (known && !isLatest) return known
-    const target = known?.target ?? targetOf(context)
+    const target = known?.target ?? targets.of(context)
     const registered = registeredOf(target)
     if (!isPromise(registered)) return known?.registered === registered ? known : madeFor(key, target, registered)
     return registered.then(
@@ -148,19 +73,22 @@ export function createRegistryCodec(
   // ---- reading
   const readers = new Map<string | number, Read>()
   const ownOf = async (context: CodecContext): Promise<Own | undefined> => {
-    const local = localOf(context)
-    if (!local) return undefined
-    const { subject } = targetOf(context)
-    let name = `the reader's schema`
-    let schema: Schema = { ...local, needs: [] }
+    const local = targets.localOf(context)
+    if (!local || readAs === 'written') return undefined
+    const { subject } = targets.of(context)
+    let name: string
+    let schema: Schema
     try {
       const found = await schemas.find(subject, local)
       name = `the reader's schema ${found.id}`
       schema = found.schema
     } catch (error) {
-      // A reader may be newer than the registry; without references it can do without.
-      if (local.references.length > 0 || (PolybusError.is(error) && error.retryable)) throw error
+      if (!PolybusError.is(error, 'SCHEMA_NOT_REGISTERED')) throw error
+      // A reader may be newer than the registry: then only what it refers to has to be there.
       name = `the reader's schema, which is not registered under '${subject}',`
+      schema = await schemas.whole(local).catch((missing: unknown) => {
+        throw readerAtFault(missing)
+      })
     }
     return { schema, message, name }
   }
@@ -171,7 +99,7 @@ export function createRegistryCodec(
     if (underWay) return underWay
     const made = readerOf(id, context)
       .then((read) => {
-        readers.set(key, read)
+        keep(readers, key, read)
         return read
       })
       .finally(() => loading.delete(key))
@@ -202,9 +130,23 @@ export function createRegistryCodec(
     }
   }
 
+  // ---- before the first use
+  const demand = async (target: Target): Promise<void> => {
+    const { local, subject } = target
+    await Promise.resolve(registeredOf(target)).catch((error: unknown) => explained(error, target))
+    if (required !== 'compatible' || !local) return
+    const { status, breaks } = await judge(format, subject, local, message)
+    if (status === 'incompatible')
+      throw new PolybusError(
+        'SCHEMA_INCOMPATIBLE',
+        `its schema is not compatible with subject '${subject}': ${breaks.join('; ')}`,
+      )
+  }
+
   return {
     contentType: format.contentType,
     checked: true,
+    evolves: readAs === 'own' && (options.schema !== undefined || targets.byType),
     encode(value, context) {
       const writer = writerFor(context)
       return isPromise(writer) ? writer.then(({ write }) => write(value)) : writer.write(value)
@@ -212,12 +154,35 @@ export function createRegistryCodec(
     decode(body, context) {
       const frame = bufferOf(body)
       const id = idOf(frame)
-      const key = byType.size === 0 ? id : `${id}\n${context.type ?? ''}`
+      const key = !targets.byType ? id : `${id}\n${context.type ?? ''}`
       const read = readers.get(key)
       if (read) return reading(read, id, frame)
       return readerFor(id, context, key).then((made) => reading(made, id, frame))
+    },
+    async ready(context) {
+      if (required) for (const target of targets.all(context)) await demand(target)
     },
   }
 }
 
 const isPromise = <T>(value: MaybePromise<T>): value is Promise<T> => value instanceof Promise
+
+/** Far more than a channel has; types that foreign producers invent must not fill the memory. */
+const MOST_KEPT = 1000
+function keep<K, V>(map: Map<K, V>, key: K, value: V): void {
+  map.set(key, value)
+  if (map.size <= MOST_KEPT) return
+  for (const oldest of map.keys()) {
+    map.delete(oldest)
+    return
+  }
+}
+
+/** No message can be blamed for what the reader's own schema lacks: consuming waits for it. */
+const readerAtFault = (error: unknown): unknown =>
+  PolybusError.is(error) && !error.retryable
+    ? new PolybusError(error.code, `what the reader's schema refers to is missing: ${error.message}`, {
+        cause: error,
+        retryable: true,
+      })
+    : error

@@ -40,7 +40,10 @@ export function checkOptions(options: RegistryOptions): RegistrySettings {
   checkKeys(options, KNOWN, WHERE)
   const { auth, tls = {} } = options
   const url = parse(options.url)
-  const inUrl = url.username === '' ? undefined : { username: url.username, password: url.password }
+  const inUrl =
+    url.username === '' && url.password === ''
+      ? undefined
+      : { username: plain(url.username), password: plain(url.password) }
   if (auth !== undefined) {
     checkKeys(auth, ['username', 'password'], `${WHERE}.auth`)
     if (typeof auth.username !== 'string' || typeof auth.password !== 'string')
@@ -50,8 +53,7 @@ export function checkOptions(options: RegistryOptions): RegistrySettings {
   url.username = url.password = ''
   return {
     url,
-    auth:
-      auth ?? (inUrl && { username: decodeURIComponent(inUrl.username), password: decodeURIComponent(inUrl.password) }),
+    auth: auth ?? inUrl,
     tls,
     timeoutMs: optionalDuration(options.timeout, `${WHERE}.timeout`, 1) ?? 5000,
     failureTtlMs: optionalDuration(options.failureTtl, `${WHERE}.failureTtl`) ?? 1000,
@@ -62,7 +64,20 @@ export function checkOptions(options: RegistryOptions): RegistrySettings {
 function parse(text: unknown): URL {
   const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
-    throw invalid(`${WHERE}.url`, `expected an http or https address, got ${show(text)}.`)
+    // What stands before an @ may be a password, in whatever else is wrong.
+    throw invalid(
+      `${WHERE}.url`,
+      `expected an http or https address, got ${typeof text === 'string' && text.includes('@') ? 'something else, with credentials' : show(text)}.`,
+    )
   if (url.search !== '' || url.hash !== '') throw invalid(`${WHERE}.url`, 'expected no query and no fragment.')
   return url
+}
+
+/** A percent sign may stand for itself. */
+function plain(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }

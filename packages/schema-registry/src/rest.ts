@@ -10,7 +10,12 @@ export interface Rest {
    * @param path below the registry's address, each part encoded.
    * @throws {PolybusError} `REGISTRY_UNAVAILABLE` where it cannot say; `SCHEMA_NOT_REGISTERED`, `SCHEMA_INCOMPATIBLE` and `SCHEMA_INVALID` where it says no.
    */
-  call(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: readonly string[], body?: object): Promise<unknown>
+  call(
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    path: readonly string[],
+    body?: object,
+    query?: string,
+  ): Promise<unknown>
 }
 
 const MEDIA = 'application/vnd.schemaregistry.v1+json'
@@ -20,7 +25,7 @@ export function createRest({ url, auth, tls, timeoutMs }: RegistrySettings, cloc
   const secure = url.protocol === 'https:'
   const agent = secure ? new HttpsAgent({ keepAlive: true, ...tls }) : new HttpAgent({ keepAlive: true })
   const base = url.pathname.replace(/\/+$/, '')
-  const headers: Record<string, string> = { accept: `${MEDIA}, application/json` }
+  const headers: Record<string, string> = { accept: `${MEDIA}, application/json`, 'accept-encoding': 'identity' }
   if (auth) headers['authorization'] = `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`
 
   const send = (method: string, path: string, body: Buffer | undefined): Promise<{ status: number; text: string }> =>
@@ -41,7 +46,15 @@ export function createRest({ url, auth, tls, timeoutMs }: RegistrySettings, cloc
           resolve(send(method, path, body))
         else reject(error)
       })
-      call.on('close', () => timer.cancel())
+      call.on('close', () => {
+        timer.cancel()
+        reject(new Error('the connection ended without an answer'))
+      })
+      call.on('upgrade', (_, socket) => {
+        timer.cancel()
+        socket.destroy()
+        reject(new Error('it answered with another protocol'))
+      })
       call.on('response', (response) => {
         const chunks: Buffer[] = []
         let bytes = 0
@@ -57,8 +70,8 @@ export function createRest({ url, auth, tls, timeoutMs }: RegistrySettings, cloc
     })
 
   return {
-    async call(method, path, body) {
-      const at = `${base}/${path.map(encodeURIComponent).join('/')}`
+    async call(method, path, body, query) {
+      const at = `${base}/${path.map(encodeURIComponent).join('/')}${query === undefined ? '' : `?${query}`}`
       const what = `${method} ${url.origin}${at}`
       let answer: { status: number; text: string }
       try {

@@ -1,27 +1,11 @@
 // What the registry has said, kept: a schema by its id is for ever, the latest of a subject for a while, a failure for a moment.
 // However many ask for the same at one time, the registry is asked once.
-import { type Clock, type MaybePromise, PolybusError } from '@polybus/core'
+import type { Clock, MaybePromise } from '@polybus/core'
 import type { RegistrySettings } from './options.ts'
+import { bodyOf, createWhole, schemaIdOf, textOf } from './references.ts'
 import type { Rest } from './rest.ts'
+import type { Schema, SchemaText } from './schema.ts'
 
-export type SchemaType = 'AVRO' | 'JSON' | 'PROTOBUF'
-
-/** Another schema that this one names, and where it is registered. */
-export interface Reference {
-  readonly name: string
-  readonly subject: string
-  readonly version: number
-}
-/** A schema as the registry takes and gives it. */
-export interface SchemaText {
-  readonly type: SchemaType
-  readonly schema: string
-  readonly references: readonly Reference[]
-}
-/** With all that it refers to, those first that are referred to. */
-export interface Schema extends SchemaText {
-  readonly needs: readonly (SchemaText & { readonly name: string })[]
-}
 export interface Registered {
   readonly id: number
   readonly schema: Schema
@@ -32,21 +16,14 @@ export interface Schemas {
   latest(subject: string): MaybePromise<Registered>
   /** Its id, where exactly this schema is registered under the subject. */
   find(subject: string, schema: SchemaText): MaybePromise<Registered>
+  /** With all that it refers to. */
+  whole(schema: SchemaText): Promise<Schema>
   /** As {@link Schemas.find}, and registers it where it is not. */
   register(subject: string, schema: SchemaText): MaybePromise<Registered>
 }
 
 /** Far more than anybody has; a flood of invented ids must not fill the memory. */
 const KEPT = 10_000
-/** Schemas that refer to each other in a circle end here. */
-const MAX_DEPTH = 50
-
-interface Answer {
-  readonly id?: number
-  readonly schema?: string
-  readonly schemaType?: SchemaType
-  readonly references?: readonly Reference[]
-}
 
 export function createSchemas(
   rest: Rest,
@@ -54,46 +31,30 @@ export function createSchemas(
   clock: Pick<Clock, 'now'>,
 ): Schemas {
   const kept = createKept(clock, failureTtlMs)
-
-  const whole = async (text: SchemaText): Promise<Schema> => ({ ...text, needs: await needsOf(text.references) })
-  const needsOf = async (
-    references: readonly Reference[],
-    seen = new Set<string>(),
-    depth = 0,
-  ): Promise<Schema['needs']> => {
-    if (depth > MAX_DEPTH)
-      throw new PolybusError('SCHEMA_INVALID', `References go deeper than ${MAX_DEPTH}: they lead in a circle.`)
-    const needs: (SchemaText & { name: string })[] = []
-    for (const { name, subject, version } of references) {
-      const key = `${subject}\n${version}\n${name}`
-      if (seen.has(key)) continue
-      seen.add(key)
-      const found = textOf(await ask('GET', ['subjects', subject, 'versions', String(version)]))
-      needs.push(...(await needsOf(found.references, seen, depth + 1)), { ...found, name })
-    }
-    return needs
-  }
-  const ask = async (...args: Parameters<Rest['call']>): Promise<Answer> => (await rest.call(...args)) as Answer
-  const registered = async (answer: Answer, text = textOf(answer)): Promise<Registered> => {
-    const { id } = answer
-    if (typeof id !== 'number') throw new PolybusError('REGISTRY_UNAVAILABLE', 'The registry answered without an id.')
-    return { id, schema: await whole(text) }
+  const whole = createWhole(rest)
+  const registered = async (said: unknown, text = textOf(said)): Promise<Registered> => {
+    const id = schemaIdOf(said)
+    const schema = await whole(text)
+    // Whoever reads it need not ask again.
+    kept.put(`id ${id}`, schema)
+    return { id, schema }
   }
 
   return {
+    whole,
     byId: (id) =>
-      kept(`id ${id}`, Infinity, async () => whole(textOf(await ask('GET', ['schemas', 'ids', String(id)])))),
+      kept.get(`id ${id}`, Infinity, async () => whole(textOf(await rest.call('GET', ['schemas', 'ids', String(id)])))),
     latest: (subject) =>
-      kept(`latest ${subject}`, latestTtlMs, async () =>
-        registered(await ask('GET', ['subjects', subject, 'versions', 'latest'])),
+      kept.get(`latest ${subject}`, latestTtlMs, async () =>
+        registered(await rest.call('GET', ['subjects', subject, 'versions', 'latest'])),
       ),
     find: (subject, schema) =>
-      kept(`find ${subject}\n${textKey(schema)}`, Infinity, async () =>
-        registered(await ask('POST', ['subjects', subject], bodyOf(schema)), schema),
+      kept.get(`find ${subject}\n${textKey(schema)}`, Infinity, async () =>
+        registered(await rest.call('POST', ['subjects', subject], bodyOf(schema)), schema),
       ),
     register: (subject, schema) =>
-      kept(`register ${subject}\n${textKey(schema)}`, Infinity, async () =>
-        registered(await ask('POST', ['subjects', subject, 'versions'], bodyOf(schema)), schema),
+      kept.get(`register ${subject}\n${textKey(schema)}`, Infinity, async () =>
+        registered(await rest.call('POST', ['subjects', subject, 'versions'], bodyOf(schema)), schema),
       ),
   }
 }
@@ -105,9 +66,13 @@ interface Entry {
   /** What it failed with last, until then. */
   failure: { readonly error: unknown; readonly until: number } | undefined
 }
-type Keep = <T>(key: string, ttlMs: number, load: () => Promise<T>) => MaybePromise<T>
+interface Kept {
+  get<T>(key: string, ttlMs: number, load: () => Promise<T>): MaybePromise<T>
+  /** For ever, or until there are too many. */
+  put(key: string, value: unknown): void
+}
 
-function createKept(clock: Pick<Clock, 'now'>, failureTtlMs: number): Keep {
+function createKept(clock: Pick<Clock, 'now'>, failureTtlMs: number): Kept {
   const entries = new Map<string, Entry>()
   const entryOf = (key: string): Entry => {
     const known = entries.get(key)
@@ -121,7 +86,7 @@ function createKept(clock: Pick<Clock, 'now'>, failureTtlMs: number): Keep {
     }
     return entry
   }
-  return <T>(key: string, ttlMs: number, load: () => Promise<T>): MaybePromise<T> => {
+  const get = <T>(key: string, ttlMs: number, load: () => Promise<T>): MaybePromise<T> => {
     const entry = entryOf(key)
     const { value, until, running, failure } = entry
     if (value !== undefined && clock.now() < until) return value as T
@@ -147,18 +112,14 @@ function createKept(clock: Pick<Clock, 'now'>, failureTtlMs: number): Keep {
     asked.catch(() => {})
     return value as T
   }
+  return {
+    get,
+    put(key, value) {
+      const entry = entryOf(key)
+      entry.value = value
+      entry.until = Infinity
+    },
+  }
 }
-
-function textOf({ schema, schemaType = 'AVRO', references = [] }: Answer): SchemaText {
-  if (typeof schema !== 'string')
-    throw new PolybusError('REGISTRY_UNAVAILABLE', 'The registry answered without a schema: look at its url.')
-  return { type: schemaType, schema, references }
-}
-
-const bodyOf = ({ type, schema, references }: SchemaText): object => ({
-  schema,
-  ...(type !== 'AVRO' && { schemaType: type }),
-  ...(references.length > 0 && { references }),
-})
 
 const textKey = ({ type, schema, references }: SchemaText): string => `${type} ${schema} ${JSON.stringify(references)}`

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { avroFormat } from '../src/avro.ts'
-import type { Schema } from '../src/schemas.ts'
+import { avroFormat } from '../src/avro/format.ts'
+import type { Schema } from '../src/schema.ts'
 
 const { writer, reader, nameOf } = avroFormat()
 const schemaOf = (schema: unknown, ...needs: unknown[]): Schema => ({

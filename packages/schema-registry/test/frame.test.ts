@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { bufferOf, dataOf, frame, idOf } from '../src/frame.ts'
-import { readIndexes, writeIndexes } from '../src/message-indexes.ts'
+import { readIndexes, writeIndexes } from '../src/protobuf/message-indexes.ts'
 
 test('a frame is a zero byte, the id in four bytes, and the data', () => {
   expect(frame(0x01020304, Buffer.from('ab'), Buffer.from('c')).toString('hex')).toBe('0001020304616263')

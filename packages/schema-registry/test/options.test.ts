@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { createRegistryCodec } from '../src/codec.ts'
+import { createTargets } from '../src/targets.ts'
 import type { Format } from '../src/format.ts'
 import type { Registered, Schemas } from '../src/schemas.ts'
 import { schemaRegistry } from '../src/index.ts'
@@ -43,6 +44,9 @@ test('a schema is compiled once: for who writes, and for a hundred that read at 
     nameOf: () => undefined,
     writer: (id) => (compiled++, () => Buffer.from([0, 0, 0, 0, id])),
     reader: () => (compiled++, () => 'read'),
+    differences: () => [],
+    shape: () => ({}),
+    check: () => {},
   }
   const of = (id: number): Registered => ({ id, schema: { type: 'JSON', schema: '{}', references: [], needs: [] } })
   let latest = of(1)
@@ -51,11 +55,13 @@ test('a schema is compiled once: for who writes, and for a hundred that read at 
     latest: () => latest,
     find: async () => of(2),
     register: async () => of(3),
+    whole: async (schema) => ({ ...schema, needs: [] }),
   }
+  const parts = { format, schemas, judge: () => Promise.reject(new Error('nobody asked')) }
   const about = { channel: 'c', type: 'c' }
   const write = async (options: object): Promise<unknown> => {
     compiled = 0
-    const codec = createRegistryCodec(format, schemas, options, 'codec')
+    const codec = createRegistryCodec({ ...parts, targets: createTargets(format, options) }, options)
     const ids: number[] = []
     for (let times = 0; times < 3; times++) ids.push(Number(Buffer.from(await codec.encode({}, about)).at(-1)))
     return [...ids, compiled]
@@ -64,7 +70,7 @@ test('a schema is compiled once: for who writes, and for a hundred that read at 
   expect(await write({ schema: {} })).toEqual([2, 2, 2, 1])
   expect(await write({ schema: {}, register: true })).toEqual([3, 3, 3, 1])
   expect(await write({ id: 9 })).toEqual([9, 9, 9, 1])
-  const codec = createRegistryCodec(format, schemas, {}, 'codec')
+  const codec = createRegistryCodec({ ...parts, targets: createTargets(format, {}) }, {})
   const idNow = async (): Promise<number | undefined> => Buffer.from(await codec.encode({}, about)).at(-1)
   expect(await idNow()).toBe(1)
   latest = of(4)

@@ -1,11 +1,11 @@
 // Byte for byte what Confluent's own client writes; confluent/record.ts made the recording.
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { avroFormat } from '../src/avro.ts'
+import { avroFormat } from '../src/avro/format.ts'
 import type { Format } from '../src/format.ts'
-import { jsonSchemaFormat } from '../src/json-schema.ts'
-import { protobufFormat } from '../src/protobuf.ts'
-import type { Schema } from '../src/schemas.ts'
+import { jsonSchemaFormat } from '../src/json-schema/format.ts'
+import { protobufFormat } from '../src/protobuf/format.ts'
+import type { Schema } from '../src/schema.ts'
 import { vectors } from './confluent/vectors.ts'
 
 const { recorded } = JSON.parse(readFileSync(new URL('confluent/recorded.json', import.meta.url), 'utf8')) as {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { createServer, request } from 'node:http'
 import { once } from 'node:events'
 import { describeBroker } from '@polybus/brokers'
-import { type Bus, channel, type Codec, consumer, createBus, trust } from '@polybus/core'
+import { type Bus, channel, type Codec, consumer, createBus, trust, types } from '@polybus/core'
 import { memory } from '@polybus/memory'
 import { afterEach, describe, expect, test } from 'vitest'
 import { schemaRegistry } from '../src/index.ts'
@@ -203,6 +203,144 @@ await describeBroker(
       })
       for (const text of reasons)
         expect(text).toMatch(/schema \d+, which the reader's schema.* cannot read: field 'who' was not written/)
+    })
+
+    test('what cannot be read is counted by health, with its reason', async () => {
+      const name = fresh()
+      const of = (schema: object, register: boolean) =>
+        channel(name, { schema: trust<any>(), groups: ['work'], codec: at().avro({ schema, register }) })
+      const bus = await open()
+      const reader = of(record(field('id', 'string'), field('who', 'string')), false)
+      await bus.start(consumer(reader, 'work', () => {}))
+      await bus.publish(of(v1, true), { id: 'a', cents: 1 })
+      await until(() => bus.health().drift.length > 0)
+      expect(bus.health()).toMatchObject({
+        status: 'up',
+        drift: [
+          {
+            channel: name,
+            group: 'work',
+            undecodable: 1,
+            invalid: 0,
+            last: { reason: expect.stringContaining("field 'who' was not written") },
+          },
+        ],
+      })
+    })
+
+    describe('what a start can require', () => {
+      const levelOf = (subject: string, compatibility: string): Promise<unknown> =>
+        fetch(`${registry().url}/config/${subject}`, {
+          method: 'PUT',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ compatibility }),
+        })
+      const flowOf = (name: string, options: object) =>
+        channel(name, { schema: trust<any>(), codec: at({ failureTtl: '1ms' }).avro(options), groups: ['work'] })
+      const starting = async (flow: ReturnType<typeof flowOf>): Promise<unknown> => {
+        const bus = await open()
+        return bus.start(consumer(flow, 'work', () => {})).then(
+          () => 'started',
+          ({ code, message }: { code: string; message: string }) => `${code}: ${message}`,
+        )
+      }
+      test('that the schema is registered', async () => {
+        const name = fresh()
+        const flow = flowOf(name, { schema: v1, require: 'registered' })
+        expect(await starting(flow)).toMatch(
+          new RegExp(
+            `^SCHEMA_NOT_REGISTERED: Channel '${name}': its schema is not registered under subject '${name}-value'`,
+          ),
+        )
+        const bus = await open()
+        await expect(bus.prepare(flow)).rejects.toMatchObject({ code: 'SCHEMA_NOT_REGISTERED' })
+        await put(registry().url, `${name}-value`, v1)
+        expect(await starting(flow)).toBe('started')
+        await bus.prepare(flow)
+      })
+      test('that there is a latest one, where the channel writes that', async () => {
+        const name = fresh()
+        const flow = flowOf(name, { require: 'registered' })
+        expect(await starting(flow)).toContain(`there is no schema under subject '${name}-value'`)
+        await put(registry().url, `${name}-value`, v1)
+        expect(await starting(flow)).toBe('started')
+      })
+      test('that it is compatible with the latest: an old reader that cannot read it does not start', async () => {
+        const name = fresh()
+        const subject = `${name}-value`
+        await put(registry().url, subject, v1)
+        await put(registry().url, subject, record(field('id', 'string')))
+        await levelOf(subject, 'BACKWARD')
+        expect(await starting(flowOf(name, { schema: v1, require: 'registered' }))).toBe('started')
+        expect(await starting(flowOf(name, { schema: v1, require: 'compatible' }))).toMatch(
+          /^SCHEMA_INCOMPATIBLE: .* consumers with this schema cannot read what is written with version 2 \(id \d+\): field 'cents' was not written, and has no default/,
+        )
+        expect(await starting(flowOf(name, { schema: record(field('id', 'string')), require: 'compatible' }))).toBe(
+          'started',
+        )
+      })
+      test('that a registered one of an older version still reads what is written now, whatever the level', async () => {
+        const name = fresh()
+        const subject = `${name}-value`
+        const narrow = record(field('id', 'string'))
+        await put(registry().url, subject, narrow)
+        await put(registry().url, subject, record(field('id', 'string'), field('who', 'string')))
+        await levelOf(subject, 'FORWARD')
+        expect(await starting(flowOf(name, { schema: narrow, require: 'compatible' }))).toBe('started')
+      })
+      test('with register it is registered then', async () => {
+        const name = fresh()
+        expect(await starting(flowOf(name, { schema: v1, require: 'compatible', register: true }))).toBe('started')
+        expect((await fetch(`${registry().url}/subjects/${name}-value/versions`)).status).toBe(200)
+      })
+      test('each type of a channel', async () => {
+        const name = fresh()
+        const codec = at({ failureTtl: '1ms' }).avro({
+          schemas: { placed: v1, gone: { ...v1, name: 'Gone' } },
+          subject: ({ type }) => `${name}-${type}`,
+          require: 'registered',
+        })
+        const flow = channel(name, {
+          schema: types({ placed: trust<any>(), gone: trust<any>() }),
+          codec,
+          groups: ['work'],
+        })
+        await put(registry().url, `${name}-placed`, v1)
+        expect(await starting(flow as never)).toContain(`under subject '${name}-gone'`)
+        await put(registry().url, `${name}-gone`, { ...v1, name: 'Gone' })
+        expect(await starting(flow as never)).toBe('started')
+      })
+      test('a registry that is away: the start waits for it, and ends with its reason', async () => {
+        const bus = await createBus(memory({ name: fresh() }), { logger: false, connectTimeout: '300ms' })
+        buses.push(bus)
+        const codec = schemaRegistry({ url: 'http://127.0.0.1:1' }).avro({ schema: v1, require: 'registered' })
+        const flow = channel(fresh(), { schema: trust<any>(), codec, groups: ['work'] })
+        await expect(bus.start(consumer(flow, 'work', () => {}))).rejects.toMatchObject({
+          code: 'REGISTRY_UNAVAILABLE',
+          message: expect.stringContaining('ECONNREFUSED'),
+        })
+      })
+    })
+
+    test('a Protobuf schema of the application that refers to a registered one', async () => {
+      const name = fresh()
+      await put(
+        registry().url,
+        `${name}-address`,
+        'syntax = "proto3"; package shop; message Address { string street = 1; }',
+        'PROTOBUF',
+      )
+      const schema =
+        'syntax = "proto3"; package shop; import "address.proto"; message Customer { string id = 1; Address home = 2; }'
+      const references = [{ name: 'address.proto', subject: `${name}-address`, version: 1 }]
+      const codec = at().protobuf({ schema, references, register: true, require: 'registered' })
+      const flow = channel(name, { schema: trust<object>(), codec, groups: ['work'] })
+      const bus = await open()
+      const seen: unknown[] = []
+      await bus.start(consumer(flow, 'work', (value) => void seen.push(value)))
+      await bus.publish(flow, { id: 'c-1', home: { street: 'Long Street' } })
+      await until(() => seen.length === 1)
+      expect(seen).toMatchObject([{ id: 'c-1', home: { street: 'Long Street' } }])
     })
 
     test('a hundred decodes of a new id at one time: one request', async () => {

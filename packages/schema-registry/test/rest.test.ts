@@ -1,7 +1,10 @@
 // A registry that misbehaves: every request ends in time, with a typed error that says what to do.
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
-import { afterEach, expect, test } from 'vitest'
+import { createServer as createSecureServer } from 'node:https'
+import type { TLSSocket } from 'node:tls'
+import { afterEach, describe, expect, test } from 'vitest'
 import { checkOptions, type RegistryOptions } from '../src/options.ts'
 import { createRest } from '../src/rest.ts'
 import { systemClock } from '@polybus/core'
@@ -107,4 +110,32 @@ test('options that are wrong', () => {
     expect(() => checkOptions(options as RegistryOptions)).toThrow(
       expect.objectContaining({ code: 'INVALID_OPTION', message: expect.stringMatching(text) }),
     )
+})
+
+describe('TLS', () => {
+  // Of this test alone: made by openssl for localhost, for a hundred years.
+  const own = (name: string): string => readFileSync(new URL(`fixtures/localhost.${name}`, import.meta.url), 'utf8')
+  const [cert, key] = [own('crt'), own('key')]
+  const secure = async (more: object = {}): Promise<string> => {
+    const server = createSecureServer({ cert, key, ...more }, (request, response) => {
+      const { authorized } = request.socket as TLSSocket
+      response.end(JSON.stringify({ id: 1, known: authorized }))
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    servers.push({ close: () => (server.closeAllConnections(), server.close()) })
+    return `https://localhost:${(server.address() as { port: number }).port}`
+  }
+  test('a certificate is checked: one that nobody vouches for is refused, with `ca` it is not', async () => {
+    const url = await secure()
+    await expect(ask(url)).rejects.toMatchObject({
+      code: 'REGISTRY_UNAVAILABLE',
+      message: expect.stringContaining('self-signed certificate'),
+    })
+    expect(await ask(url, { tls: { ca: cert } })).toMatchObject({ id: 1 })
+  })
+  test('a registry that wants to know who asks gets our certificate', async () => {
+    const url = await secure({ requestCert: true, rejectUnauthorized: true, ca: cert })
+    await expect(ask(url, { tls: { ca: cert } })).rejects.toMatchObject({ code: 'REGISTRY_UNAVAILABLE' })
+    expect(await ask(url, { tls: { ca: cert, cert, key } })).toEqual({ id: 1, known: true })
+  })
 })

@@ -14,7 +14,7 @@ const help = `Runs the conformance suite of Polybus against an adapter.
 Usage: npm run conformance -- [options]
 
   --adapter NAME      memory (the default), or another adapter with a harness: adapters/NAME/test/harness.ts below
-                      this folder, else @polybus/NAME/harness
+                      this folder (harness-CLIENT.ts beside it for NAME-CLIENT), else @polybus/NAME/harness
   --harness FILE      a module that exports a harness: \`name\` and \`open(namespace)\`, at least
   --only IDS          these cases alone: numbers or ids, such as 4,6c,d
   --without NAMES     take abilities away from the adapter; memory knows delay, atomicMove, singleSettle, renew,
@@ -31,6 +31,7 @@ Usage: npm run conformance -- [options]
 Examples:
   npm run conformance -- --adapter memory
   npm run conformance -- --adapter memory --without delay,atomicMove --only 5,6
+  npm run conformance -- --adapter kafka-platformatic --only 5
   npm run conformance -- --adapter redis --tier fault --size medium --progress
   npm run conformance -- --harness ./test/harness.js --json
 
@@ -120,8 +121,9 @@ function pick<T extends string>(value: string, allowed: readonly T[], option: st
 async function find(adapter: string, file: string | undefined): Promise<Harness> {
   if (file !== undefined) return loadHarness(pathToFileURL(file))
   if (adapter === 'memory') return loadHarness(memoryHarness)
-  const own = `adapters/${adapter}/test/harness.ts`
-  if (/^[a-z]+$/.test(adapter) && existsSync(own)) return loadHarness(pathToFileURL(own))
+  const [, name, client = ''] = /^([a-z]+)(-[a-z]+)?$/.exec(adapter) ?? []
+  const own = `adapters/${name}/test/harness${client}.ts`
+  if (name !== undefined && existsSync(own)) return loadHarness(pathToFileURL(own))
   const module = `@polybus/${adapter}/harness`
   try {
     return await loadHarness(module)

@@ -1,6 +1,6 @@
 // The way to a broker that children are told: through a proxy, where connections can be cut.
 import { connect as connectTcp } from 'node:net'
-import { kafka } from '@polybus/kafka'
+import { kafka, type KafkaOptions } from '@polybus/kafka'
 import { type Bus, connect, type ConnectOptions } from 'polybus'
 
 interface Address {
@@ -30,12 +30,9 @@ export function through(url: string, to: Address): Access {
 export function connectBy({ url, detour }: Access, options: ConnectOptions): Promise<Bus> {
   if (!detour) return connect({ ...options, broker: url })
   const { from, to } = detour
-  const broker = kafka({
-    url,
-    client: {
-      socketFactory: ({ host, port, onConnect }) =>
-        connectTcp(host === from.host && port === from.port ? to : { host, port }, onConnect),
-    },
-  })
-  return connect({ ...options, broker })
+  const reach = ({ host, port }: Address): Address => (host === from.host && port === from.port ? to : { host, port })
+  const client: KafkaOptions['client'] = /[?&]client=platformatic\b/.test(url)
+    ? { kind: 'platformatic', addressOf: reach }
+    : { socketFactory: ({ host, port, onConnect }) => connectTcp(reach({ host, port }), onConnect) }
+  return connect({ ...options, broker: kafka({ url, client }) })
 }

@@ -14,6 +14,7 @@ Usage: npm run chaos -- --broker URL --store STORE [options]
                    sqs: has its queues in memory, so it is refused and paused instead, as is a server that is yours:
                    kafka://host:port, amqp://user:password@host:port, redis://host:port, sqs://host:port.
                    kafka: with sessions of 3 s, so that a group outlives faults of this density
+  --client NAME    kafka: alone: platformatic instead of kafkajs. Of a server that is yours its URL says it, ?client=platformatic
   --store STORE    postgres or sqlite: transactional, the charge is written through the handler's tx;
                    redis: claims, the charge is inserted beside it. Servers are brought up for this run
   --minutes N      how long faults go on (default 2); 0.5 is half a minute
@@ -37,12 +38,17 @@ The same options and the same seed give the same schedule. Ends with 0 where not
 two effects (with the redis store: none outside of the gap that claims leave, see docs/guide/idempotency.md), 1 where
 something was, 2 where an option is wrong, 3 where a server cannot be had on this machine.`
 
+/** Libraries that Kafka's adapter works over. */
+export const CLIENTS = ['kafkajs', 'platformatic'] as const
+export type ClientName = (typeof CLIENTS)[number]
 export const STORES = ['postgres', 'sqlite', 'redis'] as const
 export type StoreName = (typeof STORES)[number]
 
 export interface Options {
   readonly help: boolean
   readonly broker: string
+  /** Of a broker that is brought up. Undefined: the adapter's default. */
+  readonly client: ClientName | undefined
   readonly store: StoreName
   readonly minutes: number
   readonly seed: number
@@ -63,6 +69,7 @@ export function readOptions(args: readonly string[]): Options {
     args: [...args],
     options: {
       broker: { type: 'string' },
+      client: { type: 'string' },
       store: { type: 'string' },
       minutes: { type: 'string', default: '2' },
       seed: { type: 'string' },
@@ -89,6 +96,7 @@ export function readOptions(args: readonly string[]): Options {
     report,
     dryRun,
     broker,
+    client: checkClient(values.client, broker),
     seed,
     minutes,
     store: help ? 'postgres' : checkStore(values.store),
@@ -115,6 +123,14 @@ function checkBroker(url: string | undefined): string {
       '--broker sqs: connections to AWS cannot be cut from here. Give sqs: or sqs://host:port of an emulator.',
     )
   return url
+}
+
+function checkClient(name: string | undefined, broker: string): ClientName | undefined {
+  if (name === undefined) return undefined
+  if (ownService(broker) !== 'kafka') throw new Error('--client: goes with --broker kafka: alone.')
+  const found = CLIENTS.find((client) => client === name)
+  if (found === undefined) throw new Error(`--client: expected ${CLIENTS.join(' or ')}, got '${name}'.`)
+  return found
 }
 
 function checkStore(name: string | undefined): StoreName {

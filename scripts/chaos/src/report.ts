@@ -34,8 +34,9 @@ export const isOk = ({ account, problems }: Outcome): boolean => account.ok && p
 /** A URL may hold a password. */
 const hidden = (url: string): string => url.replace(/\/\/[^/?]*@/, '//***@')
 
-export function commandOf({ broker, store, minutes, seed, consumers, publishers, rate }: Options): string {
-  return `npm run chaos -- --broker ${hidden(broker)} --store ${store} --minutes ${minutes} --seed ${seed} --processes ${consumers} --publishers ${publishers} --rate ${rate}`
+export function commandOf({ broker, client, store, minutes, seed, consumers, publishers, rate }: Options): string {
+  const by = client === undefined ? '' : ` --client ${client}`
+  return `npm run chaos -- --broker ${hidden(broker)}${by} --store ${store} --minutes ${minutes} --seed ${seed} --processes ${consumers} --publishers ${publishers} --rate ${rate}`
 }
 
 export function scheduleText(schedule: readonly Fault[]): string {
@@ -118,6 +119,7 @@ export function jsonOf(outcome: Outcome): object {
   const { account, options, trouble, problems, seconds: took } = outcome
   return {
     broker: hidden(options.broker),
+    ...(options.client && { client: options.client }),
     store: options.store,
     seed: options.seed,
     minutes: options.minutes,

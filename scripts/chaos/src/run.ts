@@ -46,7 +46,7 @@ export async function runChaos(options: Options, schedule: readonly Fault[], say
   const ends: (() => Promise<unknown>)[] = [() => run.end()]
   let ok = false
   try {
-    const broker = await openBroker(options.broker, say)
+    const broker = await openBroker(options.broker, options.client, say)
     ends.push(() => broker.end())
     const store = await openStore(options.store, folder, say)
     ends.push(() => store.end())

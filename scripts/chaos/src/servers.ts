@@ -9,7 +9,7 @@ import { ownService } from '@polybus/example-orders/own-broker'
 import { type FaultProxy, faultProxy } from '@polybus/testkit'
 import { type Access, addressOf, through } from './access.ts'
 import type { StorePlace } from './ledger.ts'
-import type { StoreName } from './options.ts'
+import type { ClientName, StoreName } from './options.ts'
 
 export type Say = (text: string) => void
 
@@ -39,11 +39,12 @@ const SETTINGS: Readonly<Record<string, string>> = { kafka: '?sessionTimeoutMs=3
 export const isKillable = (url: string): boolean => ![undefined, 'sqs'].includes(ownService(url))
 
 /** @throws {BrokerUnavailable} saying what is missing on this machine. */
-export async function openBroker(url: string, say: Say): Promise<Broker> {
+export async function openBroker(url: string, client: ClientName | undefined, say: Say): Promise<Broker> {
   const service = ownService(url)
   const own = service && (await startBroker(service, { instance: `chaos-${process.pid}`, say }))
   if (own) say(`Brought up ${own.name} for this run: ${own.url}`)
-  const found = own ? `${own.url}${SETTINGS[own.name] ?? ''}` : url
+  const library = client === undefined ? '' : `&client=${client}`
+  const found = own ? `${own.url}${SETTINGS[own.name] ?? ''}${library}` : url
   const proxy = await faultProxy(addressOf(found))
   return {
     direct: { url: found },

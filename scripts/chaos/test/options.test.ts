@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { through } from '../src/access.ts'
 import { readOptions } from '../src/options.ts'
 import { type Charge, shareOf } from '../src/purchases.ts'
+import { commandOf } from '../src/report.ts'
 import { isKillable } from '../src/servers.ts'
 
 test('a seed is any where none is given, and as given else', () => {
@@ -10,6 +11,15 @@ test('a seed is any where none is given, and as given else', () => {
   const seeds = new Set(Array.from({ length: 5 }, () => readOptions(options).seed))
   expect(seeds.size).toBeGreaterThan(1)
   expect(readOptions([...options, '--seed', '7']).seed).toBe(7)
+})
+
+test('a client is for a Kafka that is brought up, and stands in the command that repeats the run', () => {
+  const store = ['--store', 'postgres', '--seed', '7']
+  const options = readOptions(['--broker', 'kafka:', '--client', 'platformatic', ...store])
+  expect(options.client).toBe('platformatic')
+  expect(commandOf(options)).toContain('--broker kafka: --client platformatic')
+  expect(() => readOptions(['--broker', 'kafka:', '--client', 'rdkafka', ...store])).toThrow(/--client/)
+  expect(() => readOptions(['--broker', 'redis:', '--client', 'platformatic', ...store])).toThrow(/--client/)
 })
 
 test.each([

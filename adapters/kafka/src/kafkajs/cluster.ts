@@ -6,21 +6,17 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import kafkajs, { type ISocketFactory, type Kafka, type KafkaConfig } from 'kafkajs'
 import { PolybusError } from '@polybus/core'
-import { canDecode, decodeFetch } from './fetched.ts'
-import type { Cluster, Connection } from './internals.ts'
-
-export interface Opened {
-  readonly cluster: Cluster
-  /** Ends every connection, and those that kafkajs opens later too. */
-  disconnect(error: Error): void
-}
+import { canDecode, decodeFetch } from '../engine/fetched.ts'
+import { guarded } from '../engine/socket.ts'
+import type { Broker, Cluster, RawRequest } from '../engine/wire.ts'
+import type { Connection, KafkajsBroker, KafkajsCluster } from './internals.ts'
 
 const FETCH = 1
 const METADATA = 3
 const { Kafka: KafkaClass, PartitionAssigners } = kafkajs
 
 /** kafkajs hands its cluster to whoever assigns partitions: that is the one public way to it. */
-export function openCluster(config: KafkaConfig): Opened {
+export function openCluster(config: KafkaConfig): Cluster {
   const sockets = new Set<Socket>()
   let ended: Error | undefined
   const socketFactory: ISocketFactory = (args) => {
@@ -31,13 +27,13 @@ export function openCluster(config: KafkaConfig): Opened {
     return socket
   }
   const kafka: Kafka = new KafkaClass({ ...config, socketFactory })
-  let cluster: Cluster | undefined
+  let cluster: KafkajsCluster | undefined
   kafka.consumer({
     groupId: 'polybus',
     allowAutoTopicCreation: false,
     partitionAssigners: [
       (given) => {
-        cluster = given.cluster as unknown as Cluster
+        cluster = given.cluster as unknown as KafkajsCluster
         return PartitionAssigners.roundRobin(given)
       },
     ],
@@ -50,14 +46,47 @@ export function openCluster(config: KafkaConfig): Opened {
     for (const connection of made.pool) mend(connection)
     return made
   }
+  const { brokerPool } = cluster
   return {
-    cluster,
+    // It has time-outs of its own for each request.
+    graceMs: 1000,
+    connect: () => brokerPool.connect(),
+    get known() {
+      return brokerPool.metadata ?? undefined
+    },
+    async metadata(topics) {
+      await brokerPool.refreshMetadata(topics)
+      return brokerPool.metadata ?? { brokers: [], controllerId: -1, topicMetadata: [] }
+    },
+    broker: async (node) =>
+      brokerOf(await (node === 'any' ? brokerPool.findConnectedBroker() : brokerPool.findBroker({ nodeId: node }))),
+    close: () => brokerPool.disconnect(),
     disconnect(error) {
       ended = error
       // With an error kafkajs rejects what waits for an answer, and ends its timers.
       for (const socket of sockets) socket.destroy(error)
     },
   }
+}
+
+/** kafkajs's own, with what it lacks. */
+function brokerOf(raw: KafkajsBroker): Broker {
+  return Object.assign(raw, {
+    supports: (apiKey: number) => raw.versions?.[apiKey],
+    send: async <T>({ apiKey, apiVersion, body, decode }: RawRequest<T>): Promise<T> => {
+      const encoded = { buf: body, buffer: body }
+      const read = (payload: Buffer) => {
+        const { throttleMs, value } = decode(payload)
+        return { clientSideThrottleTime: throttleMs, value }
+      }
+      const answer = await raw.connectionPool.send({
+        // The name is for its log.
+        request: { apiKey, apiVersion, apiName: String(apiKey), encode: () => Promise.resolve(encoded) },
+        response: { decode: async (payload) => read(payload), parse: (data) => Promise.resolve(data) },
+      })
+      return (answer as { readonly value: T }).value
+    },
+  })
 }
 
 function mend(connection: Connection): void {
@@ -103,21 +132,4 @@ export const socketOf: ISocketFactory = ({ host, port, ssl, onConnect }) => {
   socket.setKeepAlive(true, 60_000)
   socket.setNoDelay(true)
   return socket
-}
-
-/** What listens to it throws where a frame is none, as of another program's port: that ends the connection, not the process. */
-function guarded(socket: Socket): Socket {
-  type On = (event: string, listener: (...args: unknown[]) => void) => Socket
-  const on = socket.on.bind(socket) as On
-  const safely: On = (event, listener) =>
-    on(event, event === 'data' ? (...args) => attempt(socket, () => listener(...args)) : listener)
-  return Object.assign(socket, { on: safely })
-}
-
-function attempt(socket: Socket, run: () => void): void {
-  try {
-    run()
-  } catch (error) {
-    socket.destroy(new Error(`What answers does not speak Kafka's protocol: ${String(error)}`, { cause: error }))
-  }
 }

@@ -1,94 +1,29 @@
-// The client of this adapter on kafkajs 2.2.4: its connections and its requests. What it does above those (its
-// producer, its consumer, its retries) is done here: docs/brokers/kafka.md says why.
+// kafkajs 2.2.4 beneath the client: its connections and its requests. What it does above those is not used
+// (docs/brokers/kafka.md says why).
 import kafkajs, { type Kafka, type KafkaConfig } from 'kafkajs'
-import { type Call, type Clock, PolybusError } from '@polybus/core'
-import type { Client } from '../client.ts'
-import { checkCompression } from '../codecs.ts'
-import { closed, connectError } from '../errors.ts'
-import type { Settings } from '../options.ts'
-import { createAdmin } from './admin.ts'
-import { createLink, type Link } from './link.ts'
-import { joinGroup } from './member.ts'
-import { createProducer } from './producer.ts'
-import { read } from './read.ts'
-import { createTransactional } from './transactional.ts'
-import { within } from '../wait.ts'
+import type { Wire } from '../engine/wire.ts'
+import type { KafkajsSettings } from '../options.ts'
+import { openCluster } from './cluster.ts'
 
-/** Transactional ids share so many: there is one for each partition. */
-const TRANSACTION_LINKS = 4
-
-export function openClient(settings: Settings, clock: Clock, clientId: string): Client {
-  const { commandTimeoutMs: timeoutMs } = settings
+export function kafkajsWire(client: KafkajsSettings, clientId: string, timeoutMs: number): Wire {
   const config: KafkaConfig = {
     connectionTimeout: timeoutMs,
     authenticationTimeout: timeoutMs,
     clientId,
-    ...settings.client,
-    requestTimeout: settings.client.requestTimeout ?? timeoutMs,
+    ...client,
+    requestTimeout: client.requestTimeout ?? timeoutMs,
     enforceRequestTimeout: true,
     // Its retries know neither a deadline nor an abort.
     retry: { retries: 0, initialRetryTime: 10, maxRetryTime: 10 },
     logCreator: () => () => {},
   }
-  const links = new Set<Link>()
-  const newLink = (): Link => {
-    if (over) throw closed()
-    const link = createLink(config, clock, timeoutMs)
-    links.add(link)
-    return {
-      ...link,
-      close() {
-        links.delete(link)
-        return link.close()
-      },
-    }
-  }
-  const shared: Link[] = []
-  let transactions = 0
   let native: Kafka | undefined
-  let over = false
-  let first = true
-  const main = createLink(config, clock, timeoutMs)
-  links.add(main)
-
-  const connect = async (call: Call): Promise<void> => {
-    try {
-      await within(clock, timeoutMs * 2, call.signal, main.metadata([], call))
-      first = false
-    } catch (thrown) {
-      const error = connectError(thrown, first)
-      // A broker that wants a login says nothing: it hangs up.
-      if (first && settings.client.sasl === undefined && /Closed connection/.test(error.message))
-        throw new PolybusError(
-          'AUTHENTICATION_FAILED',
-          'Kafka hangs up at the first question: this listener wants a login (user and password in the URL, sasl=…) or TLS (ssl=true).',
-          { cause: thrown, sent: 'no', retryable: false },
-        )
-      throw error
-    }
-  }
   return {
-    async connect(call) {
-      if (over) throw closed()
-      await checkCompression(settings.compression)
-      await connect(call)
-    },
-    admin: createAdmin(main, clock, timeoutMs),
-    producer: () => createProducer(newLink(), clock, settings),
-    transactional(transactionalId) {
-      const index = transactions++ % TRANSACTION_LINKS
-      const link = (shared[index] ??= newLink())
-      return createTransactional(link, clock, settings, transactionalId)
-    },
-    join: async (options, call) => joinGroup({ link: newLink(), aside: main, clock, timeoutMs }, options, call),
-    read: (from, limit, call) => read(main, clock, timeoutMs, from, limit, call),
-    async close() {
-      over = true
-      await Promise.all([...links].map((link) => link.close()))
-      links.clear()
-    },
+    open: (broker) => openCluster({ ...config, brokers: [broker] }),
+    brokers: async () => (typeof client.brokers === 'function' ? await client.brokers() : client.brokers),
+    hasLogin: client.sasl !== undefined,
     get native() {
-      native ??= new kafkajs.Kafka({ clientId, ...settings.client })
+      native ??= new kafkajs.Kafka({ clientId, ...client })
       return native
     },
   }

@@ -1,4 +1,5 @@
 import { type Command, INCOMPLETE, UsageError } from '../command.ts'
+import { confirm } from '../confirm.ts'
 import { assign, fromEditor, parseValue } from '../edit-value.ts'
 import { type Letter, withLetters } from '../letters.ts'
 import { CHANNEL, JSON_LINES } from '../options.ts'
@@ -15,12 +16,13 @@ the new value is validated, and its key and type are the channel's; otherwise th
     value: { type: 'text', value: 'JSON', text: 'the new value' },
     set: { type: 'list', value: 'PATH=JSON', text: 'one field of it, such as card.number=41; text needs no quotes' },
     'dry-run': { type: 'flag', text: 'prints the new value, and does nothing' },
+    yes: { type: 'flag', text: 'does not ask; needed where there is no terminal to ask at' },
     ...JSON_LINES,
     ...CHANNEL,
   },
   examples: [
     'dlq edit orders charge o-17',
-    'dlq edit orders charge o-17 --set customer=c-42 --set cents=2998',
+    'dlq edit orders charge o-17 --set customer=c-42 --set cents=2998 --yes',
     `dlq edit orders charge o-17 --value '{"id":"o-17","cents":2998}' --channels ./dist/channels.js`,
   ],
   run: (given, io) => {
@@ -30,8 +32,13 @@ the new value is validated, and its key and type are the channel's; otherwise th
     if (text !== undefined && sets.length > 0) throw new UsageError('Give --value or --set, not both.')
     const asked = text === undefined ? undefined : parseValue(text, '--value')
     return withLetters(given, io, async (found) => {
-      let letter: Letter | undefined
-      for await (const one of found.letters.list({ ids: [id] }, { signal: io.signal })) letter ??= one
+      const same: Letter[] = []
+      for await (const one of found.letters.list({ ids: [id] }, { signal: io.signal })) same.push(one)
+      const [letter] = same
+      if (letter && same.some((other) => !isCopy(letter, other)))
+        throw new UsageError(
+          `${same.length} dead letters have the id ${id}, and they are not one message (${sourcesOf(same)}): one value would replace them all. Replay or discard the others first.`,
+        )
       if (!letter) {
         io.say(`polybus: no dead letter of ${name}/${group} has the id ${id}.`)
         return INCOMPLETE
@@ -52,6 +59,8 @@ the new value is validated, and its key and type are the channel's; otherwise th
         io.say('Nothing was done.')
         return 0
       }
+      if (!(await confirm(`Replay ${id} with ${JSON.stringify(value)}? Its old value is gone then.`, given, io)))
+        return INCOMPLETE
       const { type, key } = letter.message
       const letters = given.text('channels') === undefined ? await found.as({ type, key }) : found.letters
       return act(given, io, 'replayed', 1, (options) =>
@@ -60,3 +69,11 @@ the new value is validated, and its key and type are the channel's; otherwise th
     })
   },
 }
+
+/** The same message, dead-lettered more than once. */
+const isCopy = (one: Letter, other: Letter): boolean =>
+  one.message.source === other.message.source &&
+  Buffer.compare(one.message.body ?? NOTHING, other.message.body ?? NOTHING) === 0
+const NOTHING = new Uint8Array()
+const sourcesOf = (letters: readonly Letter[]): string =>
+  [...new Set(letters.map(({ message }) => message.source))].map((source) => `source ${source}`).join(', ')

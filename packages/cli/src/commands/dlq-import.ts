@@ -11,7 +11,7 @@ export const dlqImport: Command = {
   takes: ['<channel>', '<group>', '[file]'],
   summary: 'puts exported dead letters back among the dead letters',
   about: `From a file, or from stdin. They are dead letters again, as they were: nothing runs until \`polybus dlq replay\`. Importing twice
-gives two of each. A line that is no letter ends it; those before it are put back.`,
+gives two of each. A line that is no letter ends it; those before it are put back, so mend the file and import it from that line on.`,
   options: {
     'from-other': { type: 'flag', text: 'also letters that were exported from another channel or group' },
     'dry-run': { type: 'flag', text: 'reads everything, and does nothing' },

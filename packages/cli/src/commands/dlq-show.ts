@@ -54,13 +54,24 @@ function textual(letter: Letter, another: boolean): string {
   return [...(another ? [''] : []), ...lines, '', bodyOf(letter)].join('\n')
 }
 
-export function bodyOf({ message: { body } }: Letter): string {
+/** What is no JSON is shown as the channel's codec reads it, where that is known. */
+export function bodyOf({ message: { body }, value }: Letter): string {
   if (body === null) return '(no body)'
   const text = textOf(body)
+  if (value !== undefined && !isJson(text)) return JSON.stringify(value, undefined, 2)
   if (text === undefined) return `(${body.length} bytes, base64)\n${Buffer.from(body).toString('base64')}`
   try {
     return JSON.stringify(JSON.parse(text), undefined, 2)
   } catch {
     return text.split('\n').map(clean).join('\n')
+  }
+}
+
+function isJson(text: string | undefined): boolean {
+  try {
+    JSON.parse(text ?? '')
+    return true
+  } catch {
+    return false
   }
 }

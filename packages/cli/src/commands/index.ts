@@ -11,6 +11,11 @@ import { doctor } from './doctor.ts'
 import { lag } from './lag.ts'
 import { parkedDiscard, parkedLs, parkedReplay } from './parked.ts'
 import { publish } from './publish.ts'
+import { schemaCheck } from './schema-check.ts'
+import { schemaDiff } from './schema-diff.ts'
+import { schemaLs } from './schema-ls.ts'
+import { schemaRegister } from './schema-register.ts'
+import { schemaTypes } from './schema-types.ts'
 import { tail } from './tail.ts'
 import { topologyApply, topologyPlan } from './topology.ts'
 
@@ -31,4 +36,9 @@ export const COMMANDS: readonly Command[] = [
   lag,
   publish,
   tail,
+  schemaLs,
+  schemaCheck,
+  schemaDiff,
+  schemaRegister,
+  schemaTypes,
 ]

@@ -47,6 +47,16 @@ yet is created; it stays on the broker and collects messages until it is deleted
           : `Take messages of the group '${group}'? Its consumers will not get what is printed.`
       if (!(await confirm(question, given, io))) return INCOMPLETE
 
+      const { codec } = channel['~definition']
+      /** By the channel's own codec; what it cannot read is shown as it is. */
+      const decoded = async ({ body, type }: Message): Promise<unknown> => {
+        if (given.text('channels') === undefined || body === null) return undefined
+        try {
+          return await codec.decode(body, { channel: channel.name, type })
+        } catch {
+          return undefined
+        }
+      }
       let count = 0
       const enough = new AbortController()
       const over = AbortSignal.any([io.signal, enough.signal])
@@ -59,7 +69,8 @@ yet is created; it stays on the broker and collects messages until it is deleted
             await ended(signal)
             throw new Error('not printed')
           }
-          await io.out(given.flag('json') ? JSON.stringify(recordOf(message)) : textual(message))
+          const value = await decoded(message)
+          await io.out(given.flag('json') ? JSON.stringify({ ...recordOf(message), value }) : textual(message, value))
           if (++count >= limit) enough.abort()
         },
       })
@@ -89,7 +100,7 @@ const recordOf = ({ id, source, type, time, key, headers, contentType, position,
   body: body && toBytes(body),
 })
 
-const textual = ({ id, time, key, body }: Message): string =>
-  [shortTime(time), id, key ?? '-', body === null ? '(no body)' : (textOf(body) ?? `(${body.length} bytes)`)]
-    .map(clean)
-    .join('  ')
+const textual = ({ id, time, key, body }: Message, value: unknown): string =>
+  [shortTime(time), id, key ?? '-', value === undefined ? shown(body) : JSON.stringify(value)].map(clean).join('  ')
+const shown = (body: Uint8Array | null): string =>
+  body === null ? '(no body)' : (textOf(body) ?? `(${body.length} bytes)`)

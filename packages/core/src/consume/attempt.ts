@@ -8,6 +8,7 @@ import type { Message } from '../message.ts'
 import { createOutputs, type Outputs } from '../outputs.ts'
 import { isPromise } from '../maybe.ts'
 import { viewMessage } from '../view.ts'
+import { Gathered } from './batch.ts'
 import type { Invoke } from './compose.ts'
 import { type ContextShared, HandlerContext } from './context.ts'
 import { type AttemptResult, DONE } from './decide.ts'
@@ -56,6 +57,8 @@ class Execution implements Job, Timed {
   readonly #key: string | undefined
   readonly #conclude: Conclude
   #outputs: Outputs | undefined
+  /** Who takes the handler's result; nobody: it is the attempt's. */
+  #taker: ((result: AttemptResult) => void) | undefined
   readonly place: Place | undefined
   startedAt = 0
   timedOut = false
@@ -89,8 +92,9 @@ class Execution implements Job, Timed {
   finish(result: AttemptResult): void {
     this.#conclude(this.#flight, result)
   }
-  run(tx: unknown, ended: (result: AttemptResult) => void): void {
+  run(tx: unknown, taker?: (result: AttemptResult) => void): void {
     const { timeouts, shared, invoke, trace, collects } = this.#options
+    this.#taker = taker
     this.startedAt = timeouts.start(this)
     if (collects) this.#flight.timing = this
     if (shared.transactional) this.#outputs = createOutputs()
@@ -99,14 +103,17 @@ class Execution implements Job, Timed {
       const ctx = new HandlerContext(shared, this.#flight, this.#id, tx, this.#key, this.#outputs)
       returned = trace ? this.#traced(trace, ctx) : invoke(this.#value, ctx)
       // A thenable that is no promise may throw where it is asked.
-      if (isPromise(returned) && !(returned instanceof Promise)) returned = Promise.resolve(returned)
+      if (!(returned instanceof Gathered) && isPromise(returned) && !(returned instanceof Promise))
+        returned = Promise.resolve(returned)
     } catch (error) {
-      return ended(this.#ended({ kind: 'failed', error }))
+      return this.#ended({ kind: 'failed', error })
     }
-    if (!(returned instanceof Promise)) return ended(this.#ended(DONE))
+    if (returned instanceof Gathered)
+      return returned.onEnd((failure) => this.#ended(failure ? { kind: 'failed', error: failure.error } : DONE))
+    if (!(returned instanceof Promise)) return this.#ended(DONE)
     returned.then(
-      () => ended(this.#ended(DONE)),
-      (error: unknown) => ended(this.#ended({ kind: 'failed', error })),
+      () => this.#ended(DONE),
+      (error: unknown) => this.#ended({ kind: 'failed', error }),
     )
   }
   /** The handler's own end decides, whatever the tracer does with it: an error that it swallows must not become an ack. */
@@ -146,12 +153,14 @@ class Execution implements Job, Timed {
   resume(): void {
     this.#options.timeouts.start(this)
   }
-  /** Past its time it has failed, however it ended. */
-  #ended(result: AttemptResult): AttemptResult {
+  #ended(result: AttemptResult): void {
     const error = this.#options.timeouts.end(this)
     const outputs = this.#outputs?.end()
     if (outputs && !error && result.kind === 'done') this.#flight.outputs = outputs
-    return error ? { kind: 'failed', error } : result
+    // Past its time it has failed, however it ended.
+    const counts: AttemptResult = error ? { kind: 'failed', error } : result
+    if (this.#taker) this.#taker(counts)
+    else this.finish(counts)
   }
 }
 
@@ -180,10 +189,7 @@ export function createAttempt(options: AttemptOptions): Attempt {
     const { message, position } = flight.delivery
     const known = flight.progress.id ?? message.id
     const id = known ?? (flight.foreignId ??= randomUUID())
-    if (!deduplicate) {
-      const job = new Execution(options, flight, value, id, undefined, conclude)
-      return job.run(undefined, (result) => job.finish(result))
-    }
+    if (!deduplicate) return new Execution(options, flight, value, id, undefined, conclude).run(undefined)
     let key: string
     if (idempotencyKey) {
       try {

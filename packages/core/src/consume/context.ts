@@ -59,13 +59,11 @@ export class HandlerContext implements Context<unknown> {
     return signalOf(this.#flight)
   }
   get log(): Logger {
-    const { channel, group, log } = this.#shared
-    const bindings = { channel, group, messageId: this.#id, attempt: this.attempt }
-    const at =
-      (level: keyof Logger) =>
-      (fields: object, text: string): void =>
-        log[level]({ ...bindings, ...fields }, text)
-    return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+    return bound(this.#shared, { messageId: this.#id, attempt: this.attempt })
+  }
+  /** For batches: without the message. */
+  static logOf(ctx: Context<unknown>): Logger {
+    return #shared in ctx ? bound(ctx.#shared, {}) : ctx.log
   }
   get publish(): Publish {
     return this.#shared.publishFrom(this.message, this.#outputs)
@@ -79,4 +77,12 @@ export class HandlerContext implements Context<unknown> {
         .digest('hex')
         .slice(0, 32)
   }
+}
+
+function bound({ channel, group, log }: ContextShared, more: object): Logger {
+  const at =
+    (level: keyof Logger) =>
+    (fields: object, text: string): void =>
+      log[level]({ channel, group, ...more, ...fields }, text)
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }

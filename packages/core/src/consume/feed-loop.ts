@@ -31,6 +31,8 @@ export interface FeedLoopOptions {
   readonly room: () => Promise<void>
   /** Ends such a wait early. */
   readonly wake: () => void
+  /** A new feed, before it receives. */
+  readonly onFeed: (feed: Feed) => void
   readonly accept: (delivery: Delivery, flights: Flights, atMs: number) => void
   readonly onLost: (flight: Flight, before: FlightState) => void
   readonly onRevoke: (flights: readonly Flight[]) => Promise<void>
@@ -173,6 +175,7 @@ export function createFeedLoop(options: FeedLoopOptions): FeedLoop {
         stalled = false
       },
     })
+    options.onFeed(current)
     feed = current
     own = flights = taken
     feeds++

@@ -79,7 +79,9 @@ export interface Flight extends Due {
   /** The time-out of a batch consumer's message stands still until its batch begins. */
   timing: { suspend(): void; resume(): void } | undefined
   /** Takes it out of a batch that has not begun: its attempt ends as not made. */
-  withdraw: (() => void) | undefined
+  gathered: { withdraw(): void } | undefined
+  /** It is to go back, should it come to stand in such a batch. */
+  whenGathered: (() => void) | undefined
   /** What is to be done with the token, from the moment of deciding until the broker has it. */
   settlement: Settlement | undefined
   settleTries: number
@@ -120,7 +122,8 @@ export function createFlight(
     abortReason: undefined,
     wake: undefined,
     timing: undefined,
-    withdraw: undefined,
+    gathered: undefined,
+    whenGathered: undefined,
     settlement: undefined,
     settleTries: 0,
     outputs: undefined,

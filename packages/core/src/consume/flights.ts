@@ -2,7 +2,7 @@
 // what failed until the broker has it or the delivery is lost.
 import type { Delivery, Feed, Result, Settlement } from '../adapter.ts'
 import type { Clock } from '../clock.ts'
-import { createDeadlines } from '../deadlines.ts'
+import { createDeadlines, type Due } from '../deadlines.ts'
 import { asPolybusError, PolybusError } from '../errors.ts'
 import {
   abortFlight,
@@ -121,7 +121,7 @@ export function createFlights(options: FlightsOptions): Flights {
     flight.ended = flight.wake = undefined
     if (how === 'lost') {
       wake?.()
-      flight.withdraw?.()
+      flight.gathered?.withdraw()
     }
     ended?.(how)
   }
@@ -157,6 +157,17 @@ export function createFlights(options: FlightsOptions): Flights {
   }
 
   // ---- settlements
+  /**
+   * One that hangs breaks the feed, all others with it: so one signal does for all. Where each batch had its own, with a timer
+   * and a listener that knew it, what had been settled stayed alive until a full collection.
+   */
+  const hung = new AbortController()
+  const limits = createDeadlines<Due>(clock, () => {
+    const error = new PolybusError('CONNECTION_FAILED', `The broker did not answer within ${SETTLE_MS} ms.`)
+    hung.abort(error)
+    options.onTrouble(error)
+    options.onHung(error)
+  })
   const flush = (): void => {
     if (flushing || outbox.length === 0 || underWay >= SETTLES_AT_ONCE) return
     flushing = true
@@ -176,18 +187,17 @@ export function createFlights(options: FlightsOptions): Flights {
   const settleBatch = async (batch: Flight[]): Promise<void> => {
     let results: readonly Result<void>[] | undefined
     let failure: PolybusError | undefined
-    let limit: AbortSignal | undefined
+    const limit: Due = { dueAt: 0, duePrevious: undefined, dueNext: undefined, dueListed: false }
+    limits.add(limit, clock.now() + SETTLE_MS)
     try {
-      results = await within(clock, SETTLE_MS, (signal) => {
-        limit = signal
-        return feed.settle(
-          batch.map(({ settlement }) => settlement as Settlement),
-          { signal },
-        )
-      })
+      results = await feed.settle(
+        batch.map(({ settlement }) => settlement as Settlement),
+        { signal: hung.signal },
+      )
     } catch (error) {
       failure = asPolybusError(error, 'CONNECTION_FAILED')
     }
+    limits.remove(limit)
     underWay--
     let trouble = failure
     for (let index = 0; index < batch.length; index++) {
@@ -208,7 +218,6 @@ export function createFlights(options: FlightsOptions): Flights {
       }
     }
     if (trouble || troubled) options.onTrouble(trouble)
-    if (failure && limit?.aborted) options.onHung(failure)
     troubled = trouble !== undefined
     flush()
   }

@@ -49,11 +49,13 @@ export function createLeaving(options: LeavingOptions): Leaving {
       for (const flight of unstarted) scheduler.leaveKey(flight)
       for (const flight of revoked) withdraw(flight)
     })
-  /** It is with the handler, but in a batch that has not begun. */
+  /** It is with the handler, but in a batch that has not begun; or it may come to be. */
   const withdraw = (flight: Flight): void => {
-    if (!flight.withdraw || flight.state !== 'running') return
+    if (flight.state !== 'running') return
+    flight.whenGathered = () => withdraw(flight)
+    if (!flight.gathered) return
     outcomes.giveBack(flight)
-    flight.withdraw()
+    flight.gathered.withdraw()
   }
 
   const stop = async (graceMs: number): Promise<void> => {
@@ -73,7 +75,7 @@ export function createLeaving(options: LeavingOptions): Leaving {
     await idle(SETTLE_AFTER_GRACE_MS, true)
     for (const flight of acknowledged) {
       abortFlight(flight, over)
-      flight.withdraw?.()
+      flight.gathered?.withdraw()
     }
   }
   /** Until nothing runs and nothing is unsettled, or the time is over. `settled`: handlers that never end don't count. */

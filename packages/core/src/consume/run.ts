@@ -1,5 +1,5 @@
 // From a consumer's value to a running subscription: defaults, the rules of what exists, and the stages put together.
-import type { Adapter, Capabilities, Destination } from '../adapter.ts'
+import type { Adapter, Capabilities, Destination, Feed } from '../adapter.ts'
 import type { BusEvent, Publish } from '../api.ts'
 import type { Clock } from '../clock.ts'
 import type { PolybusError } from '../errors.ts'
@@ -39,6 +39,8 @@ export interface RunOptions {
 
 /** So many hand-overs above the attempts are nothing to worry about yet: cut connections, deploys. */
 const SUSPECT_AFTER = 2
+/** But twice the slots, where that is more. */
+const MOST_IN_FLIGHT = 2000
 const MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024
 
 export function runConsumer(definition: ConsumerDefinition, options: RunOptions): RunningSubscription {
@@ -76,9 +78,17 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
     settings.concurrency ??
     (run.kind === 'batch' ? DEFAULTS.batchConcurrency : DEFAULTS.concurrency)
   const slots = run.kind === 'batch' ? concurrency * run.max : concurrency
+  let feed: Feed | undefined
   const handler: Invoke =
     run.kind === 'batch'
-      ? createBatch({ clock, max: run.max, waitMs: run.waitMs, concurrency, handler: run.handler })
+      ? createBatch({
+          clock,
+          max: run.max,
+          waitMs: run.waitMs,
+          concurrency,
+          most: () => feed?.most ?? Infinity,
+          handler: run.handler,
+        })
       : run.handler
   const timeouts = createTimeouts(clock, timeoutMs)
   const unrun = createUnrun()
@@ -107,8 +117,7 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
     definition,
     capabilities,
     concurrency: slots,
-    // Enough ahead that handlers never wait for a round trip, and no more.
-    maxInFlight: run.kind === 'batch' ? slots * 2 : Math.min(Math.max(slots * 16, 64), Math.max(2000, slots * 2)),
+    prefetch: prefetchOf(run.kind, slots),
     // What waits its turn would lose a lease that cannot be renewed, and count as handed out.
     ahead: capabilities.lease.ms !== null && !capabilities.lease.renewable ? slots : Infinity,
     maxBytes: MAX_BYTES_IN_FLIGHT,
@@ -144,6 +153,7 @@ export function runConsumer(definition: ConsumerDefinition, options: RunOptions)
     parked,
     unrun,
     suspectAfter: capabilities.crashGuard === null ? Infinity : mostAttempts(retry) + SUSPECT_AFTER,
+    onFeed: (fresh) => void (feed = fresh),
     overdue: () => timeouts.overdue,
     storeTrouble: () => storeTrouble,
     link: options.link,
@@ -163,6 +173,13 @@ const deduplication = (
     : store.kind === 'claim'
       ? createClaims(store, { clock, onTrouble, parked })
       : createTransactions(store, parked)
+
+/** Enough ahead that handlers never wait for a round trip, and four times that while they are fast. */
+function prefetchOf(kind: 'batch' | 'each', slots: number): { readonly least: number; readonly most: number } {
+  const limit = Math.max(MOST_IN_FLIGHT, slots * 2)
+  const least = kind === 'batch' ? slots * 2 : Math.min(Math.max(slots * 16, 64), limit)
+  return { least, most: Math.min(least * 4, limit) }
+}
 
 const mostAttempts = ({ attempts, rules }: RetryPolicy): number =>
   Math.max(attempts, ...rules.map((rule) => rule.attempts))

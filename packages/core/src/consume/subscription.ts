@@ -1,18 +1,20 @@
 // A running consumer: what the feed loop brings goes to the scheduler, through an attempt, and to its outcome.
-import type { Adapter, Capabilities, Delivery } from '../adapter.ts'
-import type { BusEvent, Logger } from '../api.ts'
+import type { Adapter, Capabilities, Delivery, Feed } from '../adapter.ts'
+import type { BusEvent, Drift, Logger } from '../api.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { describeError, PolybusError } from '../errors.ts'
 import type { Attempt } from './attempt.ts'
 import { startAtMostOnce } from './at-most-once.ts'
 import type { ConsumerDefinition } from './consumer.ts'
 import { type AttemptResult, decide, type DecidePolicy, type Outcome } from './decide.ts'
+import { createDrift } from './drift.ts'
 import { createFeedLoop, type Link } from './feed-loop.ts'
 import type { Flight } from './flight.ts'
 import type { Flights } from './flights.ts'
 import { createLeaving } from './leaving.ts'
 import { createOutcomes } from './outcomes.ts'
 import type { Parked, Place } from './parked.ts'
+import { createPrefetch } from './prefetch.ts'
 import { failedOnce, type Progress, readProgress } from './progress.ts'
 import { createSuspects } from './suspects.ts'
 import { createScheduler } from './scheduler.ts'
@@ -24,7 +26,8 @@ export interface SubscriptionOptions {
   readonly definition: ConsumerDefinition
   readonly capabilities: Capabilities
   readonly concurrency: number
-  readonly maxInFlight: number
+  /** How many may be in flight: at first, and while handlers are fast. */
+  readonly prefetch: { readonly least: number; readonly most: number }
   /** How many may be with a handler or on their way to one: those that sit out a wait do not count. */
   readonly ahead: number
   readonly maxBytes: number
@@ -36,6 +39,7 @@ export interface SubscriptionOptions {
   readonly unrun: Unrun
   /** Hand-overs after which a message runs alone. */
   readonly suspectAfter: number
+  readonly onFeed: (feed: Feed) => void
   /** Handlers past their time-out that still run. */
   readonly overdue: () => number
   /** Why the idempotency store could not be written, while it can't. */
@@ -52,6 +56,8 @@ export interface RunningSubscription {
   resume(): void
   stop(graceMs: number): Promise<void>
   reasons(): readonly { readonly down: boolean; readonly text: string }[]
+  /** Of what it could not read; undefined where it could read everything. */
+  drift(): Drift | undefined
   readonly stopped: boolean
 }
 
@@ -62,11 +68,12 @@ const BUG_MS = 1000
 const REFILL_BELOW = 0.75
 
 export function createSubscription(options: SubscriptionOptions): RunningSubscription {
-  const { adapter, clock, definition, capabilities, policy, attempt, maxInFlight, maxBytes, ahead } = options
+  const { adapter, clock, definition, capabilities, policy, attempt, maxBytes, ahead } = options
   const channel = definition.channel.spec
   const { group } = definition
   const name = `${channel.name}/${group}`
   const atMostOnce = definition.delivery === 'at-most-once'
+  const prefetch = createPrefetch(clock, options.prefetch.least, options.prefetch.most)
   const stopping = new AbortController()
   const isStopping = (): boolean => stopping.signal.aborted
   /** At-most-once: handlers that run for what is no longer in flight. */
@@ -89,7 +96,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     if (paused || gateTimer !== undefined || (loop.flights?.bytes ?? 0) >= maxBytes) return 0
     // What is taken now would be counted once more if one of them kills the process.
     if (scheduler.suspects > 0 && !suspects.gathering) return 0
-    return Math.min(maxInFlight - inFlight(), ahead === Infinity ? Infinity : ahead - notWaiting())
+    return Math.min(prefetch.now - inFlight(), ahead === Infinity ? Infinity : ahead - notWaiting())
   }
   const notWaiting = (): number => {
     let count = 0
@@ -99,8 +106,12 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
   const hasRoom = (): boolean => places() > 0
   const ended = (): void => {
     if (scheduler.suspects > 0) scheduler.wake()
-    if (roomWaiter && inFlight() <= maxInFlight * REFILL_BELOW && hasRoom()) roomWaiter()
+    if (roomWaiter && inFlight() <= prefetch.now * REFILL_BELOW && hasRoom()) roomWaiter()
     leaving.ended()
+  }
+  const gone = (): void => {
+    prefetch.ended()
+    ended()
   }
   const room = (): Promise<void> => {
     if (isStopping() || hasRoom()) return Promise.resolve()
@@ -115,6 +126,11 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
   const shut = (delayMs: number, error: PolybusError | undefined): void => {
     storeError = error
     if (gateTimer || isStopping()) return
+    if (troubles === 0 && error)
+      options.log.warn(
+        { channel: channel.name, group, err: describeError(error) },
+        'consuming is paused until it is back',
+      )
     troubles++
     scheduler.gate(false)
     gateTimer = clock.timer(delayMs, () => {
@@ -130,7 +146,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     const progress = readProgress(message)
     const bytes = (message.body?.byteLength ?? 0) + MESSAGE_OVERHEAD_BYTES
     const flight = flights.accept(delivery, keyOf(delivery), bytes, progress, atMs)
-    flight.ended = ended
+    flight.ended = gone
     if (flight.state !== 'queued') return
     suspects.examine(flight)
     if (isStopping()) outcomes.giveBack(flight)
@@ -160,6 +176,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     try {
       if (mine) {
         flight.progress = progressAfter(result, flight.progress, flight.delivery.position)
+        if (result.kind === 'refused') drift.note(flight, result)
         const outcome = decide(result, flight.progress.made, troubles, policy)
         if (troubles > 0 && result.kind !== 'unavailable' && result.kind !== 'busy') {
           troubles = 0
@@ -215,6 +232,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     await loop.close()
   }
 
+  const drift = createDrift(channel.name, group, clock)
   const suspects = createSuspects({
     clock,
     unrun: options.unrun,
@@ -240,7 +258,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
       channel,
       group,
       from: options.from,
-      maxInFlight,
+      maxInFlight: options.prefetch.most,
       maxBytes,
       durable: atMostOnce,
       transactional: options.definition.delivery === 'transactional',
@@ -252,6 +270,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
     places,
     room,
     wake: () => roomWaiter?.(),
+    onFeed: options.onFeed,
     accept,
     onLost: (flight, before) => {
       if (before === 'queued' && capabilities.crashGuard !== null) options.unrun.note(flight.delivery)
@@ -273,6 +292,7 @@ export function createSubscription(options: SubscriptionOptions): RunningSubscri
       ended()
     },
     stop: (graceMs) => (stopped ??= stop(graceMs)),
+    drift: drift.read,
     reasons() {
       if (isStopping()) return []
       const reasons = [...loop.reasons()]

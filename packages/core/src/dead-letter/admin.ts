@@ -100,7 +100,7 @@ export function createAdmin(
     { progress }: ActOptions,
     signal: AbortSignal,
     act: (raw: RawDeadLetter, read: ReadLetter) => Promise<void>,
-    atOnce: number,
+    { atOnce, comesBack }: { readonly atOnce: number; readonly comesBack: boolean },
   ): Promise<Acted> => {
     const session = await open(signal)
     let done = 0
@@ -125,17 +125,20 @@ export function createAdmin(
       }
       progress?.({ done, failed })
     }
-    // A letter that comes back while we are at it has been replayed once more: it is left for the next time.
-    const seen = new Map<string, number>()
+    const seen = new Set<string>()
+    /** What was sent, as it looks when it comes back while we are at it: that is left for the next time. */
+    const sent = new Set<string>()
+    const looks = ({ letter }: ReadLetter, replays: number): string =>
+      JSON.stringify([letter.message.source, letter.id, replays])
     try {
       for await (const { raw, ...read } of walk(session, selection, signal)) {
         const { letter } = read
         const { replays } = readProgress(raw.message)
-        const before = seen.get(letter.id)
-        if (before !== undefined && replays > before) continue
-        seen.set(letter.id, replays)
+        if (sent.has(looks(read, replays))) continue
+        seen.add(letter.id)
         try {
           await act(raw, read)
+          if (comesBack) sent.add(looks(read, replays + 1))
           acted.push(raw)
         } catch (error) {
           if (PolybusError.is(error, 'ABORTED') && signal.aborted) throw error
@@ -172,6 +175,7 @@ export function createAdmin(
     let failed = 0
     const put = async (message: WireMessage): Promise<void> => {
       try {
+        checkTime(message)
         await publisher.send(message, { kind: 'dead-letter', channel: name, group })
         done++
       } catch (error) {
@@ -246,12 +250,15 @@ export function createAdmin(
           // Not with the signal: a copy that may or may not be there could not be taken off.
           await toGroup(message, delayMs)
         },
-        1,
+        { atOnce: 1, comesBack: true },
       )
     },
     async discard(selection, given = {}) {
       check(selection, 'discard()')
-      return each(selection, given, checkAct(given, 'discard()'), ({ message }) => lines.pass(message), PAGE)
+      return each(selection, given, checkAct(given, 'discard()'), ({ message }) => lines.pass(message), {
+        atOnce: PAGE,
+        comesBack: false,
+      })
     },
     parked: (given = {}) => lines.list(checkAct(given, 'parked()', ['signal'])),
     async unpark(key, given) {
@@ -263,6 +270,13 @@ export function createAdmin(
     },
     restore: async (letters, given = {}) => putBack(letters, given, checkAct(given, 'restore()')),
   }
+}
+
+/** The last moment that a Date can have. */
+const LAST_MS = 8.64e15
+function checkTime({ time }: WireMessage): void {
+  if (time !== undefined && !(Math.abs(time) <= LAST_MS))
+    throw invalid('restore().message.time', `expected milliseconds since 1970, got ${show(time)}.`)
 }
 
 function refuseAborted(signal: AbortSignal): void {

@@ -3,6 +3,7 @@ import type { Outgoing, Receipt, Result, SendLimits } from '../adapter.ts'
 import type { Clock } from '../clock.ts'
 import { asPolybusError, PolybusError } from '../errors.ts'
 import { type Entry, type KeyLane, mayBeSent, refused } from './entry.ts'
+import { createHeadroom } from './headroom.ts'
 import { createReady } from './ready.ts'
 
 export interface BatchesOptions {
@@ -20,7 +21,7 @@ export interface Batches {
   /** The first that is not yet being sent. */
   oldestQueued(): Entry | undefined
   /** One that was queued was given up: while the broker is away nothing else takes those out. */
-  gaveUp(): void
+  gaveUp(entry: Entry): void
   online(up: boolean): void
   flush(): void
   /** Nothing is tried again; calls under way are aborted. */
@@ -38,6 +39,7 @@ const NO_RESULT: Result<Receipt> = {
 
 export function createBatches({ clock, limits, send, onBroken, finish }: BatchesOptions): Batches {
   const ready = createReady()
+  const headroom = createHeadroom()
   const sends = new Set<{ readonly since: number; readonly abort: AbortController }>()
   const retries = new Map<{ cancel(): void }, readonly Entry[]>()
   let up = true
@@ -49,8 +51,10 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
     flushing = true
     queueMicrotask(() => {
       flushing = false
+      const now = clock.now()
+      const inTime = ({ dueAt, timeoutMs }: Entry): boolean => dueAt - now >= headroom.neededMs(timeoutMs)
       while (up && sends.size < limits.concurrency && ready.size > 0) {
-        const batch = ready.take(limits)
+        const batch = ready.take(limits, inTime)
         if (batch.length > 0) void sendBatch(batch)
       }
     })
@@ -69,6 +73,7 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
         ),
         signal,
       )
+      headroom.answered(clock.now() - under.since, batch.some(isSettled))
     } catch (error) {
       total = under.abort.signal.aborted ? noAnswer(error) : asPolybusError(error, 'CONNECTION_FAILED')
       const failure: Result<Receipt> = { ok: false, error: total }
@@ -161,6 +166,8 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
     },
   }
 }
+
+const isSettled = ({ state }: Entry): boolean => state === 'settled'
 
 const noAnswer = (cause?: unknown): PolybusError =>
   new PolybusError('CONNECTION_FAILED', 'The broker has not answered a publish.', { cause, sent: 'unknown' })

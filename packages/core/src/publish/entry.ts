@@ -10,6 +10,7 @@ export interface Entry extends Due {
   outgoing: Outgoing
   readonly bytes: number
   readonly key: KeyLane | undefined
+  readonly timeoutMs: number
   state: 'waiting' | 'queued' | 'sending' | 'settled'
   /** An earlier try may have written it: sticks through later ones. */
   uncertain: boolean
@@ -35,6 +36,8 @@ export interface KeyLane {
   listed: boolean
   /** The others, in order. */
   behind: Backlog<Entry> | undefined
+  /** Given up since those behind were looked through. */
+  stale: number
   /** Entries that are neither settled nor given up, those that wait for room too. */
   live: number
 }
@@ -45,7 +48,7 @@ const IDLE_LANES = 1024
 export function laneOf(lanes: Map<string, KeyLane>, id: string, together: boolean): KeyLane {
   let lane = lanes.get(id)
   if (!lane) {
-    lane = { id, lanes, together, blocked: false, listed: false, behind: undefined, live: 0 }
+    lane = { id, lanes, together, blocked: false, listed: false, behind: undefined, stale: 0, live: 0 }
     lanes.set(id, lane)
   }
   return lane

@@ -35,7 +35,6 @@ export interface Queue {
 }
 
 const STALE = 1024
-
 export function createQueue(options: QueueOptions): Queue {
   const { clock, bufferMessages, bufferBytes, whenFull } = options
   const waiting: Backlog<Entry> = createBacklog()
@@ -99,7 +98,9 @@ export function createQueue(options: QueueOptions): Queue {
   const giveUp = (entry: Entry, why: GivenUp, cause?: unknown): void => {
     if (entry.state === 'settled') return
     const error = givenUp(entry, why, cause)
-    if (entry.state === 'queued') batches.gaveUp()
+    if (entry.state === 'queued') batches.gaveUp(entry)
+    // Until it is taken out it keeps its place in a list, but not its body.
+    if (entry.state !== 'sending') entry.outgoing = withoutContent(entry.outgoing)
     finish(entry)
     entry.reject(error)
   }
@@ -144,6 +145,7 @@ export function createQueue(options: QueueOptions): Queue {
           outgoing: fresh.outgoing,
           bytes: fresh.bytes,
           key: fresh.key,
+          timeoutMs,
           state: 'waiting',
           uncertain: false,
           tries: 0,
@@ -197,3 +199,8 @@ export function createQueue(options: QueueOptions): Queue {
     abandon: batches.abandon,
   }
 }
+
+const withoutContent = (outgoing: Outgoing): Outgoing => ({
+  ...outgoing,
+  message: { ...outgoing.message, headers: [], body: null },
+})

@@ -5,15 +5,18 @@ import { type Entry, type KeyLane, leaveLane } from './entry.ts'
 
 export interface Ready {
   push(entry: Entry): void
-  /** The next batch; its keys are blocked until they are freed. */
-  take(limits: SendLimits): Entry[]
+  /**
+   * The next batch; its keys are blocked until they are freed. Keyless entries of which `inTime` says no go last, when there
+   * is nothing else.
+   */
+  take(limits: SendLimits, inTime: (entry: Entry) => boolean): Entry[]
   /** The first that is not yet being sent. */
   oldest(): Entry | undefined
   /** These go again: keyed ones at the head of their keys, which stay blocked; keyless ones at the head of all. */
   again(entries: readonly Entry[]): void
   free(key: KeyLane): void
   /** One that was queued was given up: while the broker is away nothing else takes those out. */
-  gaveUp(): void
+  gaveUp(entry: Entry): void
   readonly size: number
 }
 
@@ -25,6 +28,8 @@ const isQueued = ({ state }: Entry): boolean => state === 'queued'
 export function createReady(): Ready {
   // Were a key's entries spread over this list, one that goes again could not be put before those already in it.
   const list: Backlog<Entry> = createBacklog()
+  /** Keyless ones that an answer would probably reach too late: they go when nothing else wants to. */
+  const late: Backlog<Entry> = createBacklog()
   let stale = 0
 
   const first = (): Entry | undefined => {
@@ -32,6 +37,13 @@ export function createReady(): Ready {
       if (isQueued(entry)) return entry
       list.shift()
       if (entry.key) relist(entry.key)
+    }
+    return undefined
+  }
+  const firstLate = (): Entry | undefined => {
+    for (let entry = late.peek(); entry; entry = late.peek()) {
+      if (isQueued(entry)) return entry
+      late.shift()
     }
     return undefined
   }
@@ -59,7 +71,7 @@ export function createReady(): Ready {
       if (key) key.listed = true
       list.push(entry)
     },
-    take({ messages, bytes }) {
+    take({ messages, bytes }, inTime) {
       const batch: Entry[] = []
       let size = 0
       const fits = (entry: Entry | undefined): entry is Entry =>
@@ -71,9 +83,13 @@ export function createReady(): Ready {
       }
       for (let entry = first(); fits(entry); entry = first()) {
         list.shift()
-        add(entry)
         const { key } = entry
-        if (!key) continue
+        if (!key) {
+          if (inTime(entry)) add(entry)
+          else late.push(entry)
+          continue
+        }
+        add(entry)
         key.listed = false
         key.blocked = true
         if (!key.together) continue
@@ -82,9 +98,14 @@ export function createReady(): Ready {
           add(next)
         }
       }
+      if (list.size > 0) return batch
+      for (let entry = firstLate(); fits(entry); entry = firstLate()) {
+        late.shift()
+        add(entry)
+      }
       return batch
     },
-    oldest: first,
+    oldest: () => firstLate() ?? first(),
     again(entries) {
       const keyless: Entry[] = []
       const byKey = new Map<KeyLane, Entry[]>()
@@ -100,21 +121,27 @@ export function createReady(): Ready {
       key.blocked = false
       relist(key)
     },
-    gaveUp() {
-      if (++stale < STALE || stale * 2 < list.size) return
+    gaveUp({ key }) {
+      // Behind a key that is being sent the list does not reach.
+      if (key?.blocked && ++key.stale >= STALE && key.stale * 2 >= (key.behind?.size ?? 0)) {
+        key.stale = 0
+        key.behind?.retain(isQueued)
+      }
+      if (++stale < STALE || stale * 2 < list.size + late.size) return
       stale = 0
+      late.retain(isQueued)
       const emptied: KeyLane[] = []
       list.retain((entry) => {
-        const { key } = entry
-        key?.behind?.retain(isQueued)
+        const { key: own } = entry
+        own?.behind?.retain(isQueued)
         if (isQueued(entry)) return true
-        if (key) emptied.push(key)
+        if (own) emptied.push(own)
         return false
       })
-      for (const key of emptied) relist(key)
+      for (const own of emptied) relist(own)
     },
     get size() {
-      return list.size
+      return list.size + late.size
     },
   }
 }

@@ -93,6 +93,7 @@ from ours where t.key = ours.key`,
 
   return {
     kind: 'claim',
+    ready: work.ready,
     claim: (key, leaseMs) => claim({ key: storedKey(key), leaseMs }),
     complete: (key, fence) => complete(of(key, fence)),
     async release(key, fence) {

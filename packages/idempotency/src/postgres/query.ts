@@ -12,12 +12,18 @@ export interface Client<Tx> {
   /** One statement that stands for itself. */
   statement(text: string, values: readonly Value[], signal: AbortSignal): Promise<readonly Row[]>
   /** Commits when `run` resolves, rolls back when it rejects. */
-  transaction<T>(run: (tx: Tx, query: Query) => Promise<T>, signal: AbortSignal): Promise<T>
+  transaction<T>(run: (tx: Tx, query: Query) => Promise<Ending<T>>, signal: AbortSignal): Promise<T>
   /** Statements within that transaction. */
   queryOf(tx: Tx): Query
-  /** Whether `transaction` rejects where the server rolled back instead of committing. */
-  readonly seesRollback: boolean
   readonly guarding?: GuardOptions
+  /** The guard reads what a handler sends, and refuses that it ends the transaction itself. */
+  readonly refusesOwnEnd: boolean
+}
+/** What a transaction comes to. */
+export interface Ending<T> {
+  readonly value: T
+  /** Said before the commit; where it fails nothing is committed. With the commit in one round trip, where the client can. */
+  readonly last?: string
 }
 
 /** The statement with its values in it, for clients that take no more than a text. */

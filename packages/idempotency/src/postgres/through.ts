@@ -6,9 +6,15 @@ export function throughTransactions<Tx extends object>(
   queryOf: (tx: Tx) => Query,
 ): Client<Tx> {
   return {
-    seesRollback: false,
+    refusesOwnEnd: false,
     queryOf,
     statement: (text, values) => transaction((tx) => queryOf(tx)(text, values)),
-    transaction: (run) => transaction((tx) => run(tx, queryOf(tx))),
+    transaction: (run) =>
+      transaction(async (tx) => {
+        const query = queryOf(tx)
+        const { value, last } = await run(tx, query)
+        if (last !== undefined) await query(last)
+        return value
+      }),
   }
 }

@@ -30,7 +30,9 @@ export function createWork<Tx>(settings: DatabaseSettings, client: Client<Tx>): 
   const statement: Query = (text, values = []) =>
     limited(clock, timeoutMs, ({ signal }) => client.statement(text, values, signal))
   const transaction = <T>(run: (query: Query) => Promise<T>): Promise<T> =>
-    limited(clock, timeoutMs, ({ signal }) => client.transaction((_, query) => run(query), signal))
+    limited(clock, timeoutMs, ({ signal }) =>
+      client.transaction(async (_, query) => ({ value: await run(query) }), signal),
+    )
   const tables = createTables({ table, create, statement, transaction })
 
   const explain = (error: unknown): Error => {

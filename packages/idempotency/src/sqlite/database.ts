@@ -71,6 +71,11 @@ export async function begin(db: SqliteDatabase, patience: Patience): Promise<boo
   return (await whenUnlocked(db, () => db.exec('begin immediate'), patience)) !== undefined
 }
 
-export function rollback(db: SqliteDatabase): void {
-  if (db.isTransaction) db.exec('rollback')
+/** After what else went wrong; a database that was closed has nothing to roll back. */
+export function rollbackQuietly(db: SqliteDatabase): void {
+  try {
+    if (db.isTransaction) db.exec('rollback')
+  } catch {
+    // The first error is the one to tell.
+  }
 }

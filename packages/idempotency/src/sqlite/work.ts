@@ -6,7 +6,7 @@ import { storedPrefix } from '../keys.ts'
 import { unavailable } from '../limit.ts'
 import { checkClient, type DatabaseSettings, databaseSettings, type DatabaseStoreOptions } from '../options.ts'
 import type { Query, Row } from '../postgres/query.ts'
-import { begin, NOW, rollback, type SqliteDatabase, whenUnlocked } from './database.ts'
+import { begin, NOW, rollbackQuietly, type SqliteDatabase, whenUnlocked } from './database.ts'
 import { missingTables, refuseMissing, schema } from './schema.ts'
 import { createTurns, type Turns } from './turns.ts'
 
@@ -37,13 +37,16 @@ export function createWork(db: SqliteDatabase, options: DatabaseStoreOptions, wh
     new PolybusError('STORE_UNAVAILABLE', `The database of the idempotency store was locked for ${timeoutMs} ms.`)
   const inTransaction = async <T>(run: () => T | Promise<T>): Promise<T> => {
     const handOn = await turns.take()
+    let begun = false
     try {
-      if (!(await begin(db, patience))) throw locked()
+      begun = await begin(db, patience)
+      if (!begun) throw locked()
       const result = await run()
       db.exec('commit')
       return result
     } finally {
-      rollbackQuietly(db)
+      // What somebody else has begun on this connection is theirs to end.
+      if (begun) rollbackQuietly(db)
       handOn()
     }
   }
@@ -133,12 +136,3 @@ const queryOf =
 /** What is in memory is gone with its connection. */
 const isFile = (db: SqliteDatabase): boolean =>
   (db.prepare('select file from pragma_database_list where name = ?').get('main') as { file: string }).file !== ''
-
-/** After what else went wrong; a database that was closed has nothing to roll back. */
-function rollbackQuietly(db: SqliteDatabase): void {
-  try {
-    rollback(db)
-  } catch {
-    // The first error is the one to tell.
-  }
-}

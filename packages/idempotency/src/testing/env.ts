@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { type ClaimStore, type Clock, PolybusError, sleep, systemClock, type TransactionalStore } from '@polybus/core'
-import type { OpenOptions, StoreHarness } from './harness.ts'
+import type { OpenOptions, OpenStore, StoreHarness } from './harness.ts'
 
 export type Outcome = 'done' | 'duplicate' | 'busy'
 
@@ -14,6 +14,8 @@ export interface Opened {
   handle(key: string, work?: (tx: unknown) => Promise<void>): Promise<Outcome>
   forget(prefix: string): Promise<void>
   write(tx: unknown, text: string): Promise<void>
+  /** Undefined where the store knows no statements. */
+  readonly say: OpenStore['say']
   close(): Promise<void>
 }
 
@@ -64,7 +66,7 @@ export const call = (signal: AbortSignal = new AbortController().signal): { read
 })
 
 export async function openStore(harness: StoreHarness, options: OpenOptions): Promise<Opened> {
-  const { store, write, close } = await harness.open(options)
+  const { store, write, say, close } = await harness.open(options)
   let closed: Promise<void> | undefined
   const claimStore = store.kind === 'claim' ? store : undefined
   const transactional = store.kind === 'transactional' ? store : undefined
@@ -92,6 +94,7 @@ export async function openStore(harness: StoreHarness, options: OpenOptions): Pr
       if (!store.forget) throw new Error(`${harness.name} cannot forget`)
       await store.forget(prefix)
     },
+    say,
     async write(tx, text) {
       if (!write) throw new Error(`the harness of ${harness.name} has no write`)
       await write(tx, text)

@@ -44,6 +44,8 @@ export interface OpenStore {
   readonly store: ClaimStore | TransactionalStore<unknown>
   /** An insert into the table of effects, by the handler's own `tx`. Transactional stores need it. */
   write?(tx: unknown, text: string): Promise<void>
+  /** A statement as it is, by the handler's own `tx`. Transactional stores over SQL need it. */
+  say?(tx: unknown, statement: string): Promise<void>
   /** The store, then its client. */
   close(): Promise<void>
 }

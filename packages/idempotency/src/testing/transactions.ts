@@ -245,4 +245,43 @@ export const transactionCases: readonly StoreCase[] = [
       assert.equal((await effects()).includes('last'), false)
     },
   },
+  {
+    id: 't12',
+    title:
+      'a handler that ends the transaction by itself, and then fails or not: its message comes again, and is no duplicate',
+    kind: 'transactional',
+    async run({ open, effects }) {
+      const store = await open()
+      const { say } = store
+      if (!say) return
+      const ends: readonly (readonly [statements: readonly string[], fails: boolean])[] = [
+        [['commit'], true],
+        [['commit', 'begin'], true],
+        [['rollback'], false],
+        [['rollback', 'begin'], false],
+        [['rollback'], true],
+      ]
+      for (const [statements, fails] of ends) {
+        const key = `${statements.join()} ${fails}`
+        const first = store.handle(key, async (tx) => {
+          await store.write(tx, `first ${key}`)
+          for (const statement of statements) await say(tx, statement)
+          if (fails) throw new Error('after it')
+        })
+        await rejects(first)
+        assert.equal(await store.handle(key, (tx) => store.write(tx, `again ${key}`)), 'done', key)
+        assert.equal((await effects()).includes(`again ${key}`), true, key)
+      }
+      // A savepoint is the handler's own.
+      const outcome = await store.handle('savepoint', async (tx) => {
+        await say(tx, 'savepoint mine')
+        await store.write(tx, 'undone')
+        await say(tx, 'rollback to mine')
+        await store.write(tx, 'kept')
+      })
+      assert.equal(outcome, 'done')
+      const found = await effects()
+      assert.deepEqual([found.includes('kept'), found.includes('undone')], [true, false])
+    },
+  },
 ]

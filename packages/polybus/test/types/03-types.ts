@@ -55,3 +55,7 @@ export const c2 = consumer(orderEvents, 'projection', {
     },
   },
 })
+
+// The handler of all others in the place of some, or of all.
+consumer(orderEvents, 'projection', { on: { 'order.placed': ({ orderId }) => void orderId, '*': (data) => void data } })
+consumer(orderEvents, 'projection', { on: { '*': (data) => void data } })

@@ -10,7 +10,9 @@ export interface Peer {
 
 export function peer(url: string, python: string): Peer {
   const script = fileURLToPath(new URL('peer.py', import.meta.url))
-  const child = spawn(python, [script, url], { stdio: ['pipe', 'pipe', 'inherit'] })
+  // Whatever the locale is.
+  const env = { ...process.env, PYTHONUTF8: '1' }
+  const child = spawn(python, [script, url], { env, stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   return {
     async ask(task) {

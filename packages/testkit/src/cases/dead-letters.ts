@@ -202,6 +202,32 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    id: '6i',
+    title: 'many are discarded at one time: what was reported gone stays gone after the look has ended',
+    tier: 'plain',
+    needs: browsing,
+    async run(env) {
+      const many = 150
+      const flow = env.channel()
+      const bus = await failing(env, flow, gate(), 1)
+      await env.publishAll(bus, flow, env.items(many))
+      await count(env, bus, flow, many)
+      env.ledger.excuse(flow.name, 'work', { loss: true })
+      // A look may show fewer than there are; what it was given back is nobody's for a moment.
+      let done = 0
+      await env.waitFor(
+        async () => {
+          const acted = await bus.deadLetters(flow, 'work').discard({})
+          assert.equal(acted.failed, 0)
+          done += acted.done
+          return acted.done === 0 && (await list(bus, flow)).length === 0
+        },
+        () => `all to be discarded; ${done} were`,
+      )
+      assert.equal(done, many)
+    },
+  },
+  {
     id: '6g',
     title: 'edit and replay sends the new value under the old id and key',
     tier: 'plain',

@@ -1,0 +1,5 @@
+// The tests of ../client.test.ts over @platformatic/kafka.
+import { useLibrary } from '../library.ts'
+
+useLibrary('platformatic')
+await import('../client.test.ts')

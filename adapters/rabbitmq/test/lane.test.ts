@@ -1,0 +1,89 @@
+import { EventEmitter } from 'node:events'
+import type { ConsumeMessage } from 'amqplib'
+import { systemClock } from '@polybus/core'
+import { expect, test } from 'vitest'
+import type { Link } from '../src/connection.ts'
+import { type Lane, openLane } from '../src/lane.ts'
+
+/** A lane on a channel that notes its prefetches, and brings messages to its only consumer. */
+async function laneOf(shared: boolean): Promise<{
+  readonly lane: Lane
+  readonly prefetches: number[]
+  readonly consumers: Map<string, (message: ConsumeMessage) => void>
+  /** So many, of so many bytes each. */
+  readonly bring: (count: number, bytes: number) => Promise<void>
+}> {
+  const prefetches: number[] = []
+  const consumers = new Map<string, (message: ConsumeMessage) => void>()
+  let tags = 0
+  let delivered = 0
+  const channel = Object.assign(new EventEmitter(), {
+    prefetch: async (count: number) => void prefetches.push(count),
+    async consume(_queue: string, arrived: (message: ConsumeMessage) => void) {
+      const consumerTag = `c${++tags}`
+      consumers.set(consumerTag, arrived)
+      return { consumerTag }
+    },
+    cancel: async (tag: string) => void consumers.delete(tag),
+  })
+  const link = {
+    dead: undefined,
+    channel: async () => channel,
+    ask: (work: () => Promise<unknown>) => work(),
+  } as unknown as Link
+  const lane = await openLane({
+    link,
+    clock: systemClock(),
+    shared,
+    id: 0,
+    queue: 'q',
+    prefetch: 4,
+    widest: 16,
+    maxBytes: 16_000,
+    durable: false,
+    wake: () => {},
+    onClosed: () => {},
+  })
+  const bring = async (count: number, bytes: number): Promise<void> => {
+    for (let n = 0; n < count; n++) {
+      const [arrived] = [...consumers.values()].slice(-1)
+      const fields = { deliveryTag: ++delivered, redelivered: false }
+      arrived?.({ fields, properties: {}, content: Buffer.alloc(bytes) } as unknown as ConsumeMessage)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+  return { lane, prefetches, consumers, bring }
+}
+
+test('rabbitmq: small messages are fetched further ahead, until one comes of which so many would not fit', async () => {
+  const { lane, prefetches, consumers, bring } = await laneOf(true)
+  await bring(1, 100)
+  expect(prefetches).toEqual([1, 4])
+  await bring(7, 100)
+  expect(prefetches).toEqual([1, 4])
+  await bring(1, 100)
+  expect({ prefetches, now: lane.prefetch }).toEqual({ prefetches: [1, 4, 16], now: 16 })
+  // Of 800 bytes and what a message costs beside them sixteen fit, of 900 no more.
+  await bring(20, 800)
+  expect(prefetches).toEqual([1, 4, 16])
+  await bring(1, 900)
+  expect({ prefetches, now: lane.prefetch }).toEqual({ prefetches: [1, 4, 16, 4], now: 4 })
+  await bring(8, 100)
+  expect(prefetches).toEqual([1, 4, 16, 4, 16])
+  expect(consumers.size).toBe(1)
+})
+
+test('rabbitmq: no more than fits twice is fetched ahead, and where messages are large nothing changes', async () => {
+  const middle = await laneOf(true)
+  await middle.bring(9, 800)
+  expect(middle.prefetches).toEqual([1, 4, 8])
+  const large = await laneOf(true)
+  await large.bring(30, 2000)
+  expect(large.prefetches).toEqual([1, 4])
+})
+
+test('rabbitmq: where order is promised the first consumer stays the only one', async () => {
+  const { prefetches, bring } = await laneOf(false)
+  await bring(30, 100)
+  expect(prefetches).toEqual([4])
+})

@@ -1,0 +1,119 @@
+import { EventEmitter } from 'node:events'
+import type { ConfirmChannel } from 'amqplib'
+import { PolybusError } from '@polybus/core'
+import { expect, test } from 'vitest'
+import type { Link } from '../src/connection.ts'
+import { createPublisher, type Publisher } from '../src/publisher.ts'
+
+type Confirm = (error: Error | null) => void
+
+class Channel extends EventEmitter {
+  readonly written: { readonly id: string; readonly confirm: Confirm }[] = []
+  open = true
+  /** Always full. */
+  publish(
+    ...[, , , { messageId }, confirm]: readonly [string, string, Buffer, { messageId: string }, Confirm]
+  ): boolean {
+    if (!this.open) throw new Error('Channel closed')
+    this.written.push({ id: messageId, confirm })
+    return false
+  }
+  end(): void {
+    this.open = false
+    this.emit('close')
+  }
+}
+
+function publishing(): {
+  readonly channels: Channel[]
+  /** Opens the next one. */
+  readonly openings: ((open: boolean) => void)[]
+  readonly answers: string[]
+  readonly publish: (id: string) => void
+} {
+  const channels: Channel[] = []
+  const openings: ((open: boolean) => void)[] = []
+  const link = {
+    dead: undefined,
+    confirmChannel: () =>
+      new Promise<ConfirmChannel>((resolve, reject) => {
+        openings.push((open) => {
+          if (!open) return reject(new PolybusError('CONNECTION_FAILED', 'no channel'))
+          const channel = new Channel()
+          channels.push(channel)
+          resolve(channel as unknown as ConfirmChannel)
+        })
+      }),
+  } as unknown as Link
+  const publisher: Publisher = createPublisher(link, true)
+  const answers: string[] = []
+  const publish = (id: string): void =>
+    publisher.publish({
+      exchange: 'flow',
+      routingKey: 'a',
+      native: { content: Buffer.alloc(0), options: { messageId: id } },
+      returned: () => new PolybusError('UNROUTABLE', undefined, { sent: 'no' }),
+      answer: (error) => answers.push(error ? `${id}: ${error.code}, sent ${error.sent}` : id),
+    })
+  return { channels, openings, answers, publish }
+}
+const soon = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+const ids = ({ written }: Channel): string[] => written.map(({ id }) => id)
+
+test('rabbitmq: what is published while the channel is opened leaves first, in its order, and a full buffer holds nothing up', async () => {
+  const { channels, openings, answers, publish } = publishing()
+  publish('1')
+  publish('2')
+  expect(openings).toHaveLength(1)
+  openings[0]?.(true)
+  publish('3')
+  await soon()
+  publish('4')
+  const [channel] = channels as [Channel]
+  expect(ids(channel)).toEqual(['1', '2', '3', '4'])
+  expect(answers).toEqual([])
+  for (const { confirm } of channel.written) confirm(null)
+  expect(answers).toEqual(['1', '2', '3', '4'])
+})
+
+test('rabbitmq: a channel that closes as it opens carries nothing, and the next publish opens another', async () => {
+  const { channels, openings, answers, publish } = publishing()
+  publish('1')
+  openings[0]?.(true)
+  // As soon as somebody listens.
+  channels[0]?.on('newListener', (event) => event === 'close' && queueMicrotask(() => channels[0]?.end()))
+  await soon()
+  publish('2')
+  expect(openings).toHaveLength(2)
+  openings[1]?.(true)
+  await soon()
+  expect(ids(channels[1] as Channel)).toEqual(['2'])
+  expect(answers).toEqual(['1: CONNECTION_FAILED, sent no'])
+})
+
+test('rabbitmq: where no channel can be opened each is told, and the next one tries again', async () => {
+  const { channels, openings, answers, publish } = publishing()
+  publish('1')
+  publish('2')
+  openings[0]?.(false)
+  await soon()
+  expect(answers.map((text) => text.split(',')[0])).toEqual(['1: CONNECTION_FAILED', '2: CONNECTION_FAILED'])
+  publish('3')
+  openings[1]?.(true)
+  await soon()
+  expect(ids(channels[0] as Channel)).toEqual(['3'])
+})
+
+test('rabbitmq: one that came back is unroutable, and one without an answer when the channel closes may have been sent', async () => {
+  const { channels, openings, answers, publish } = publishing()
+  publish('1')
+  openings[0]?.(true)
+  await soon()
+  publish('2')
+  const [channel] = channels as [Channel]
+  channel.emit('return', { fields: { exchange: 'flow', routingKey: 'a' }, properties: { messageId: '1' } })
+  channel.written[0]?.confirm(null)
+  channel.end()
+  channel.written[1]?.confirm(new Error('channel closed'))
+  expect(answers).toEqual(['1: UNROUTABLE, sent no', '2: CONNECTION_FAILED, sent unknown'])
+})
