@@ -1,4 +1,4 @@
-import { type BrowseSession, type Call, PolybusError, type RawDeadLetter, type Result } from '@polybus/core'
+import { type BrowseSession, type Call, PolybusError, type RawDeadLetter, type Result, sleep } from '@polybus/core'
 import type { KafkaRecord, Range } from './client.ts'
 import { kafkaError } from './errors.ts'
 import type { Layout } from './layout.ts'
@@ -13,11 +13,15 @@ const OK: Result<void> = { ok: true, value: undefined }
 const REMEMBERED = 10_000
 /** A fetch brings many: they are kept until they are asked for. */
 const AHEAD = 1000
+/** Between two looks at whether a transaction is over. */
+const PAUSE_MS = 5
 
 /** Ours have one partition; a foreign topic may have any number. */
 interface Lane {
   readonly partition: number
   readonly begin: bigint
+  /** Up to here it was written when the look began, by transactions that may not be over too. */
+  readonly written: bigint
   next: bigint
   /** Read, and not shown yet. */
   readonly ahead: KafkaRecord[]
@@ -30,6 +34,8 @@ export async function openSession(session: Session, layout: Layout, group: strin
   const topic = layout.dead(group)
   const lanes = await lanesOf(session, layout, group, call)
   const marks = await marksOf(session, layout.removed(group), call)
+  // A commit is answered before it can be read: the broker writes its markers afterwards.
+  const patience = session.clock.now() + session.settings.commandTimeoutMs
   let open = true
   let took = false
   const atWork = (): void => {
@@ -38,13 +44,17 @@ export async function openSession(session: Session, layout: Layout, group: strin
   const fill = async (lane: Lane, limit: number, by: Call): Promise<void> => {
     while (lane.ahead.length === 0) {
       const { partition, next } = lane
-      const { records, lastOffset } = await readFrom(
+      const { records, lastOffset, highWatermark } = await readFrom(
         session,
         { topic, partition, offset: next },
         Math.max(limit, AHEAD),
         by,
       )
-      if (lastOffset < next) return
+      if (lastOffset < next) {
+        if (highWatermark >= lane.written || by.signal.aborted || session.clock.now() >= patience) return
+        await sleep(session.clock, PAUSE_MS, by.signal)
+        continue
+      }
       lane.next = lastOffset + 1n
       for (const record of records) {
         if (lane.seen.length < REMEMBERED) lane.seen.push(record.offset)
@@ -95,8 +105,15 @@ export async function openSession(session: Session, layout: Layout, group: strin
 
 async function lanesOf(session: Session, layout: Layout, group: string, call: Call): Promise<readonly Lane[]> {
   try {
-    const ranges = await session.client.admin.offsets(layout.dead(group), call)
-    return ranges.map(({ partition, begin }) => ({ partition, begin, next: begin, ahead: [], seen: [] }))
+    const ranges = await session.client.admin.offsets(layout.dead(group), call, 'open')
+    return ranges.map(({ partition, begin, end }) => ({
+      partition,
+      begin,
+      written: end,
+      next: begin,
+      ahead: [],
+      seen: [],
+    }))
   } catch (error) {
     throw PolybusError.is(error, 'TOPOLOGY_MISSING') ? unknownGroup(layout, group, error) : error
   }

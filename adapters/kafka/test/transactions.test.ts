@@ -1,6 +1,15 @@
 // Transactional delivery: a partition's position, and what goes with it.
 import { describeBroker } from '@polybus/brokers'
-import { channel, consumer, createBus, type Delivery, type Settlement, trust } from '@polybus/core'
+import {
+  type BrowseSession,
+  channel,
+  consumer,
+  createBus,
+  type Delivery,
+  type Settlement,
+  sleep,
+  trust,
+} from '@polybus/core'
 import { drive, faultProxy, outgoing } from '@polybus/testkit'
 import kafkajs, { type Admin } from 'kafkajs'
 import { expect, onTestFinished, test, vi } from 'vitest'
@@ -76,6 +85,36 @@ await describeBroker(
       await until(async () => (await letters()).length > 0, 'the dead letter')
       expect(await letters()).toEqual(['m1'])
       expect(await position(own)).toBe(2)
+    })
+
+    test('kafka: a look waits for the end of a transaction that had written a letter, and not for ever', async () => {
+      const own = await start(0)
+      const { host, port } = broker()
+      const settings = checkOptions({ client: via({ brokers: [`${host}:${port}`] }) })
+      const client = openClient(settings, clock, 'other')
+      onTestFinished(() => client.close())
+      const other = client.transactional(`${own.namespace}.other`)
+      const bury = async (id: string): Promise<void> => {
+        await other.begin(call)
+        const record = { key: null, value: Buffer.from('{}'), headers: [['ce_id', id]] as const }
+        await other.produce([{ topic: `${own.namespace}.orders.work.dlq`, partition: 0, records: [record] }], call)
+      }
+      const look = async (adapter = own.adapter): Promise<BrowseSession> =>
+        (await adapter.browse?.open(orders, 'work', call)) as BrowseSession
+      await bury('m0')
+      const early = await look()
+      const found = early.next(10, call)
+      expect(await Promise.race([found, sleep(clock, 100)])).toBe(undefined)
+      await other.commit(call)
+      expect((await found).map(({ message }) => message.id)).toEqual(['m0'])
+
+      await bury('m1')
+      const impatient = await own.connect({ commandTimeoutMs: 300 })
+      const late = await look(impatient)
+      expect((await late.next(10, call)).map(({ message }) => message.id)).toEqual(['m0'])
+      expect(await late.next(10, call)).toEqual([])
+      await other.abort(call)
+      expect(await late.next(10, call)).toEqual([])
     })
 
     test('kafka: a stop commits what is finished, and leaves the rest to the next member', async () => {
