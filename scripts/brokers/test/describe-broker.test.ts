@@ -42,6 +42,7 @@ test(
 
 test('where it is required, they fail', { timeout: 30_000 }, async () => {
   const { code, out } = await withoutRedis({ POLYBUS_REQUIRE: 'redis' })
+  expect(out).toMatch(/^failed: needs-redis\.ts, on Redis > more > two: .*redis-server/m)
   expect(out).toMatch(/^1 passed, 2 failed\n$/m)
   expect(code).toBe(1)
 })
