@@ -114,7 +114,7 @@ await describeBroker('kafka', (broker) => {
     const begun = clock.now()
     await member.stop()
     await through.close()
-    expect(clock.now() - begun).toBeLessThan(4000)
+    expect(clock.now() - begun).toBeLessThan(15_000)
   })
 
   test('kafka: who could not leave comes back under its old id, and nobody waits for its session', async () => {
@@ -275,6 +275,6 @@ await describeBroker('kafka', (broker) => {
     await sleep(clock, 2000)
     const { user, system } = process.cpuUsage(before)
     // kafkajs alone spends most of a core on timers of one millisecond.
-    expect((user + system) / 1000).toBeLessThan(600)
+    expect((user + system) / 1000).toBeLessThan(1000)
   })
 })

@@ -121,7 +121,8 @@ await describeBroker('kafka', (broker) => {
     const begun = clock.now()
     await own.producer().produce([{ topic: name, partition: 0, records: [record] }], call)
     await until(() => reading.values.includes('many'), 'the record')
-    expect(clock.now() - begun).toBeLessThan(1000)
+    // 27 s and more where headers are read in quadratic time.
+    expect(clock.now() - begun).toBeLessThan(10_000)
     expect(reading.batches.flatMap(({ records }) => records)[0]?.headers).toHaveLength(20_000)
   })
 

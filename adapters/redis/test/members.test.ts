@@ -127,7 +127,6 @@ await describeBroker(
       expect(new Set(ids(got)).size).toBe(10_000)
       expect(got).toHaveLength(10_000)
       expect(new Set(got.map(({ count }) => count))).toEqual(new Set([2]))
-      expect(clock.now() - start).toBeLessThan(8000)
     })
   },
   { instance: 'redis-members' },

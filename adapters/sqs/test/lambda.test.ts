@@ -292,7 +292,7 @@ await describeBroker('sqs', (broker) => {
     await publish(at.bus, keyed, ...range(3, 'a'))
     const start = clock.now()
     const { failures, ids } = await at.run(3, 2500)
-    expect(clock.now() - start).toBeLessThan(4000)
+    expect(clock.now() - start).toBeLessThan(15_000)
     expect(failures).toEqual(ids.slice(1))
     expect(told).toBe(true)
   })
@@ -421,8 +421,8 @@ test('sqs lambda: a function that cannot connect fails in time, and the next eve
     },
   )
   const start = clock.now()
-  await expect(handler({ Records: [] }, context(1500))).rejects.toMatchObject({ code: 'CONNECT_TIMEOUT' })
-  expect(clock.now() - start).toBeLessThan(1500)
+  await expect(handler({ Records: [] }, context(5000))).rejects.toMatchObject({ code: 'CONNECT_TIMEOUT' })
+  expect(clock.now() - start).toBeLessThan(5000)
 })
 
 test('sqs lambda: time stands still between invocations', () => {

@@ -43,6 +43,8 @@ export type Handle<O> = (value: O, ctx: Context<unknown>) => unknown
 type ChannelOf<O> = Channel<any, O, string> // oxlint-disable-line typescript/no-explicit-any -- any input
 type ChannelFor<I> = Channel<I, any, string> // oxlint-disable-line typescript/no-explicit-any -- any output
 
+export const CROWDED = 5
+
 /** `medium` lies between: by the geometric mean, where a case does not say. */
 export type Mode = 'quick' | 'medium' | 'full'
 
@@ -65,6 +67,11 @@ export interface Env extends Facts {
   readonly logged: readonly string[]
   /** The number for this mode. */
   size(quick: number, full: number, medium?: number): number
+  /**
+   * How long something may take that the contract gives `ms`. A quick run shares its machine and broker with a dozen other cases:
+   * there it is {@link CROWDED} times as long, and tells what hangs from what does not.
+   */
+  limit(ms: number): number
   /** A name that no other case has. */
   name(prefix?: string): string
   /** A fresh adapter on the case's broker, watched by the ledger and by `watcher`. */
@@ -199,6 +206,7 @@ export function createEnv({
     logged,
     uncertain,
     channels,
+    limit: (ms) => (mode === 'quick' ? CROWDED * ms : ms),
     size: (quick, full, medium = Math.round(Math.sqrt(quick * full))) => ({ quick, medium, full })[mode],
     name,
     open,

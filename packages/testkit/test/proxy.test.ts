@@ -151,16 +151,16 @@ test('a receiver that does not read holds its sender back: the proxy keeps littl
 test('delay lets everything arrive later, each way, and in order', async () => {
   const proxy = await start()
   const one = await client(proxy)
-  proxy.delay(100)
+  proxy.delay(400)
   const start_ = clock.now()
   for (const letter of 'abcdef') one.say(letter)
   await until(() => one.got() === 'abcdef', 'the echo')
-  expect(clock.now() - start_).toBeGreaterThanOrEqual(195)
+  expect(clock.now() - start_).toBeGreaterThanOrEqual(795)
   proxy.delay(0)
   const again = clock.now()
   one.say('g')
   await until(() => one.got().endsWith('g'), 'the echo')
-  expect(clock.now() - again).toBeLessThan(90)
+  expect(clock.now() - again).toBeLessThan(700)
 })
 
 test('throttle lets through so many bytes a second', async () => {
@@ -171,7 +171,7 @@ test('throttle lets through so many bytes a second', async () => {
   one.socket.write(Buffer.alloc(10_000, 'x'))
   await until(() => one.got().length === 10_000, 'the echo')
   expect(clock.now() - before).toBeGreaterThan(400)
-  expect(clock.now() - before).toBeLessThan(3000)
+  expect(clock.now() - before).toBeLessThan(15_000)
 })
 
 test('cutAnswers: the server reads the request, its answer is swallowed and the connection cut, so many times', async () => {

@@ -86,7 +86,7 @@ export const cases: readonly Case[] = [
           error = thrown
         }
         assert.ok(PolybusError.is(error), `${name}: a typed error, got ${String(error)}`)
-        assert.ok(env.clock.now() - start < 10_000, `${name}: within 10 s`)
+        assert.ok(env.clock.now() - start < env.limit(10_000), `${name}: within 10 s`)
         assert.equal(error.retryable, false, `${name}: ${error.code}`)
         assert.ok(!`${error.message} ${error.stack}`.includes(secret), `${name}: the secret is hidden`)
       }
@@ -112,7 +112,7 @@ export const cases: readonly Case[] = [
       await env.waitFor(
         () => bus.health().status === 'down',
         () => `health to be down: ${JSON.stringify(bus.health())}`,
-        31_000 / factor,
+        env.limit(31_000) / factor,
       )
       await env.waitFor(() => subscribed >= 2, 'a new subscription')
       assert.ok(env.events.some(({ kind }) => kind === 'stall'))
@@ -129,11 +129,12 @@ export const cases: readonly Case[] = [
     title: 'held keys, standbys, delayed messages and full concurrency are no stall',
     tier: 'fault',
     needs: holds,
+    // As long as a stall takes, and at the broker's own speed: in a hurry a slow answer would pass for one.
+    limitMs: { quick: 120_000, medium: 120_000, full: 120_000 },
     async run(env) {
       const keyed = env.channel({ keyed: env.keyed.ordering, partitions: 1 })
       const [full, delayed] = [env.channel(), env.channel()]
-      const [one, two] = [hurried(env, env.open()), hurried(env, env.open())]
-      const [bus, standby] = [await env.bus({ adapter: one.adapter }), await env.bus({ adapter: two.adapter })]
+      const [bus, standby] = [await env.bus(), await env.bus()]
       const open = gate()
       const fails = { concurrency: 4, handler: () => (open.isOpen ? undefined : Promise.reject(new Error('not yet'))) }
       const held = { ...fails, retry: { attempts: 3, backoff: fixed('1m'), wait: 'held' } } as const
@@ -150,7 +151,7 @@ export const cases: readonly Case[] = [
         () => [keyed, full, delayed].every((flow) => env.runs(flow, 'work').length > 0),
         'all to be busy',
       )
-      const until = env.clock.now() + 33_000 / one.factor
+      const until = env.clock.now() + 33_000
       await env.waitFor(() => env.clock.now() > until || env.events.some(({ kind }) => kind === 'stall'), '', 40_000)
       assert.ok(!env.events.some(({ kind }) => kind === 'stall'), 'no stall was seen')
       assert.notEqual(bus.health().status, 'down')
@@ -198,7 +199,7 @@ export const cases: readonly Case[] = [
             [1, 2],
           )
           const gap = (runs[1]?.startedAt ?? 0) - (runs[0]?.endedAt ?? 0)
-          assert.ok(gap >= backoffMs - 5 && gap < backoffMs + 3000, `backoff of ${Math.round(gap)} ms`)
+          assert.ok(gap >= backoffMs - 5 && gap < backoffMs + env.limit(3000), `backoff of ${Math.round(gap)} ms`)
         }
         await env.publish(bus, flow, slow)
         await env.waitFor(
@@ -247,9 +248,8 @@ function hurried(env: Env, adapter: Adapter): { adapter: Adapter; factor: number
 }
 
 /**
- * The consumer gets new messages within 5 s, or the bus goes on saying clearly that it cannot. A quick run has a machine that
- * others use too, and a broker that may need longer for that alone: there it may take its patience, never in silence. What is
- * lost meanwhile is not asked here.
+ * The consumer gets new messages within 5 s, or the bus goes on saying clearly that it cannot. What is lost meanwhile is not asked
+ * here.
  */
 export async function resumed(env: Env, bus: Bus, flow: ItemChannel): Promise<void> {
   const tried = new Set<string>()
@@ -268,11 +268,10 @@ export async function resumed(env: Env, bus: Bus, flow: ItemChannel): Promise<vo
     }
     return false
   }
-  if (await within(5000)) return
+  if (await within(env.limit(5000))) return
   const { status, reasons } = bus.health()
   const said = `health: ${status} ${reasons.join('; ')}`
   assert.ok(status !== 'up' && reasons.length > 0, `nothing is received, and nothing says so; ${said}`)
-  if (env.logged.some((text) => text.startsWith('error'))) return
-  const slow = env.mode === 'quick' && (await within(env.timing.patienceMs))
-  assert.ok(slow, `nothing is received, and no error says that nothing will be; ${said}`)
+  const told = env.logged.some((text) => text.startsWith('error'))
+  assert.ok(told, `nothing is received, and no error says that nothing will be; ${said}`)
 }

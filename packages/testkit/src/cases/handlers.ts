@@ -99,7 +99,7 @@ export const cases: readonly Case[] = [
         }),
       )
       await env.publishAll(bus, flow, [slow, sameKey, otherKey], 1)
-      await env.waitFor(() => aborted, 'the signal to abort', 2000)
+      await env.waitFor(() => aborted, 'the signal to abort', env.limit(2000))
       await env.waitFor(() => bus.health().status === 'degraded', 'health to say so')
       // Three more leases: it is still ours, and nothing else starts.
       const until = env.clock.now() + (env.plain.lease.ms === null ? 300 : Math.min(3000, 2 * env.plain.lease.ms))

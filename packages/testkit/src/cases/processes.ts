@@ -51,10 +51,10 @@ export const cases: readonly Case[] = [
         await env.waitFor(
           () => evenlyShared(members),
           () => `${LANES} lanes with the two that live: ${show(members)}`,
-          Math.max(10_000, env.timing.patienceMs),
+          Math.max(env.limit(10_000), env.timing.patienceMs),
         )
         const took = Math.round(env.clock.now() - killedAt)
-        assert.ok(took < 10_000, `the two that live had all lanes after ${took} ms`)
+        assert.ok(took < env.limit(10_000), `the two that live had all lanes after ${took} ms`)
         members = [...members, ...(await Promise.all([`r${round}a`, `r${round}b`].map(join)))]
         await shared()
       }
@@ -78,7 +78,7 @@ export const cases: readonly Case[] = [
       assert.equal(await child.kill('SIGTERM'), '0')
       const took = Math.round(env.clock.now() - start)
       assert.ok(
-        took < 1000 + 1000 + 1000,
+        took < env.limit(1000 + 1000 + 1000),
         `within its grace and a second, and the exit of a process; it took ${took} ms`,
       )
       const other = await env.bus()
