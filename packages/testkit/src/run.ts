@@ -239,11 +239,16 @@ async function allSettled(env: CaseEnv): Promise<void> {
     let last = ''
     const settled = env.waitFor(
       async () => {
-        const read = await stats.read(known['~definition'].spec, group, env.call).catch(unlessSlow)
-        if (read === 'later') return false
-        if (!read) return true
-        last = JSON.stringify(read)
-        return !read.backlog && !read.inFlight
+        try {
+          const read = await stats.read(known['~definition'].spec, group, env.call)
+          last = JSON.stringify(read)
+          return !read.backlog && !read.inFlight
+        } catch (error) {
+          // A broker that is slow is asked again, as a bus would.
+          if (!PolybusError.is(error, 'CONNECTION_FAILED')) return unlessAbsent(error) === undefined
+          last = error.message
+          return false
+        }
       },
       () => `nothing to be left unsettled of ${channel}/${group}; its stats: ${last}`,
       env.timing.leaseMs + env.timing.patienceMs,
@@ -273,11 +278,6 @@ async function leftOvers(env: CaseEnv, channel: AnyChannel, group: string): Prom
 }
 
 const LEFT_OVERS_MS = 5000
-
-/** A broker that is slow is asked again, as a bus would. */
-function unlessSlow(error: unknown): 'later' | undefined {
-  return PolybusError.is(error, 'CONNECTION_FAILED') ? 'later' : unlessAbsent(error)
-}
 
 /** A group that the case deleted, or that never came to be. */
 function unlessAbsent(error: unknown): undefined {
