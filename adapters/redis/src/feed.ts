@@ -1,4 +1,13 @@
-import type { Call, Clock, Delivery, Feed, PolybusError, Result, Source } from '@polybus/core'
+import {
+  type Call,
+  type Clock,
+  createBell,
+  type Delivery,
+  type Feed,
+  type PolybusError,
+  type Result,
+  type Source,
+} from '@polybus/core'
 import { type Command, command, type Link, script } from './connection.ts'
 import { aborted, connectionFailed, feedBroken, leaseLost } from './errors.ts'
 import { createHeld, noteOf, type Token } from './held.ts'
@@ -37,8 +46,6 @@ export interface FeedOptions {
 const MOST_ORPHANS = 100
 
 /** Joins the group; the feed is what its consumer holds. */
-const NUDGED = 'there may be something to read'
-
 export async function createFeed(options: FeedOptions, call: Call): Promise<Feed> {
   const { link, clock, settings, layouts, layout, source, waker, name } = options
   const { group } = source
@@ -50,7 +57,11 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
   let closing: Promise<void> | undefined
   let draining = false
   let underWay: Promise<unknown> = Promise.resolve()
-  let poke = new AbortController()
+  const bell = createBell(clock)
+  /** A receive waits for room. */
+  let crowded = false
+  /** While it was reading: it reads again before it waits. */
+  let nudged = false
   /** Of the largest message lately: how many go into the room that is left. */
   let largest = 0
 
@@ -58,13 +69,12 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     for (const token of tokens) held.drop(token)
     if (tokens.length > 0) source.onLost(tokens)
   }
+  const nudge = (): void => {
+    nudged = true
+    bell.ring()
+  }
   const held = createHeld(clock, lose)
   const ofLane = (lane: number): readonly Token[] => [...held.all()].filter((token) => token.lane === lane)
-  const nudge = (): void => {
-    // Without a reason each would make an error of its own.
-    poke.abort(NUDGED)
-    poke = new AbortController()
-  }
   const member: Member = {
     link,
     clock,
@@ -150,6 +160,7 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     for (;;) {
       if (broken) throw broken
       if (signal.aborted || draining || closing) return NONE
+      nudged = false
       const room = roomFor(max)
       if (room > 0) {
         const askedAt = clock.now()
@@ -159,8 +170,11 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
       }
       const left = until - clock.now()
       if (left <= 0) return NONE
-      const after = room > 0 ? reader.after : NOTHING
-      await waker.wait(after, Math.min(left, reader.lookAgainMs), AbortSignal.any([signal, poke.signal]))
+      if (nudged) continue
+      crowded = room <= 0
+      const stop = waker.watch(crowded ? NOTHING : reader.after, bell.ring)
+      await bell.heard(Math.min(left, reader.lookAgainMs), signal)
+      stop()
     }
   }
   const giveBack = (): Command[] => {
@@ -250,7 +264,9 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     async settle(batch, by) {
       if (broken) throw broken
       if (by.signal.aborted) throw aborted('no')
-      return settle(batch, by)
+      const results = await settle(batch, by)
+      if (crowded) nudge()
+      return results
     },
     ...(layout.keyed ? {} : { extend }),
     state: () => ({

@@ -178,6 +178,7 @@ export function createLanesReader(member: Member): Reader {
       const lane = lanes.get(no)
       if (lane) lane.returned = true
     },
+    changed() {},
     stop() {
       stopped = true
       renewal?.cancel()

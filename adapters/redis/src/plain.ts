@@ -21,12 +21,23 @@ export function createPlainReader(member: Member): Reader {
   const overdueEvery = Math.min(OVERDUE_EVERY_MS, settings.leaseMs / 2)
   let gatherAt = 0
   let overdueAt = 0
-  let lookAgainMs = 0
+  let lookAgainAt = 0
   let epoch: string | undefined
   let after: ReadonlyMap<string, string> = new Map()
+  /**
+   * The read before brought something: where it ended is known without asking. Where others of the group have read further, a
+   * wait from there ends at once.
+   */
+  let flowing = true
+  /** It brought one, and could have brought more. */
+  let alone = false
+  /** By ourselves, since the last gathering: something may be due now, or anybody's. */
+  let changed = false
 
+  const mustGather = (): boolean => changed || clock.now() >= gatherAt
   const gather = async (max: number): Promise<Found[]> => {
     const now = clock.now()
+    changed = false
     const overdue = now >= overdueAt
     if (overdue) overdueAt = now + overdueEvery
     const answer = (await link.call({
@@ -52,7 +63,7 @@ export function createPlainReader(member: Member): Reader {
     gatherAt = now + Math.min(GATHER_EVERY_MS, due)
     // Of a dead member's there may be more than one look takes.
     if (overdue && entries.length === max && entries.some(([, , , count]) => count > 1)) gatherAt = overdueAt = now
-    lookAgainMs = Math.max(1, Math.min(due, overdueAt - now))
+    lookAgainAt = now + Math.max(1, Math.min(due, overdueAt - now))
     if (entries.length === 0)
       after = new Map([
         [retry, lastRetry],
@@ -73,20 +84,36 @@ export function createPlainReader(member: Member): Reader {
       await link.call(script('idle', [keys.meta], group, minIdle), { signal })
     },
     async read(max) {
-      const gathered = clock.now() >= gatherAt
+      const known = flowing && after.size > 0 && !mustGather()
+      // There was but one, so the next is not there yet: to look before waiting for it would cost an exchange.
+      if (known && alone) {
+        flowing = false
+        return []
+      }
+      // What is new goes first after a wait, which it has most likely ended.
+      const gathered = flowing && mustGather()
       const found = gathered ? await gather(max) : []
-      if (found.length < max) found.push(...(await readNew(link, group, name, main, max - found.length)))
-      return found.length > 0 || gathered ? found : gather(max)
+      const fresh = found.length < max ? await readNew(link, group, name, main, max - found.length) : []
+      found.push(...fresh)
+      const last = fresh.at(-1)
+      if (last && after.size > 0) after = new Map(after).set(main, last.id)
+      if (found.length === 0 && !gathered && !known) found.push(...(await gather(max)))
+      flowing = found.length > 0
+      alone = found.length === 1 && max > 1
+      return found
     },
     get after() {
       return after
     },
     get lookAgainMs() {
-      return lookAgainMs
+      return Math.max(1, lookAgainAt - clock.now())
     },
     lanes: null,
     valid: () => true,
     returned() {},
+    changed() {
+      changed = true
+    },
     stop() {},
     leave: () => Promise.resolve(),
   }

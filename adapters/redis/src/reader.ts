@@ -29,6 +29,8 @@ export interface Reader {
   valid(): boolean
   /** Some of a lane went back while the lane stays. */
   returned(lane: number): void
+  /** This member moved something, or gave it back: there may be something to read besides what is new. */
+  changed(): void
   /** Before anything is given back for good. */
   stop(): void
   /** Lanes go to others. */

@@ -176,7 +176,10 @@ export function createSettle(member: Member, layouts: Layouts, held: Held, reade
     // Its original was trimmed by somebody: the copy is made of what was delivered.
     await run(trimmed.map(([index, token, settlement]) => move(index, token, settlement, false)))
     for (const [index, token, settlement] of large) results[index] = await moveLarge(token, settlement, call)
-    member.nudge()
+    if (batch.some(({ kind }) => kind !== 'ack')) {
+      reader.changed()
+      member.nudge()
+    }
     return results.map((result) => result ?? OK)
   }
 }

@@ -5,8 +5,8 @@ import { command, type Link } from './connection.ts'
 import { closed } from './errors.ts'
 
 export interface Waker {
-  /** Until one of the streams has an entry after its id, the time is over, or the signal aborts. */
-  wait(after: ReadonlyMap<string, string>, ms: number, signal: AbortSignal): Promise<void>
+  /** Calls `wake` once one of the streams has an entry after its id, or at the end; not after it was stopped by what it answers. */
+  watch(after: ReadonlyMap<string, string>, wake: () => void): () => void
   close(): void
 }
 
@@ -58,6 +58,7 @@ export function createWaker(clock: Clock, commands: Link, open: (call: Call) => 
           {
             args: ['XREAD', 'COUNT', 1, 'BLOCK', BLOCK_MS, 'STREAMS', ...reading.keys(), ...reading.values()],
             keys: [...reading.keys()],
+            fieldsAt: 4,
           },
           { blockMs: BLOCK_MS },
         )
@@ -72,12 +73,13 @@ export function createWaker(clock: Clock, commands: Link, open: (call: Call) => 
   }
   const wakeFor = (found: unknown): void => {
     if (!Array.isArray(found)) return
-    for (const [key, entries] of found as [Buffer, [Buffer, unknown][]][]) {
-      const name = key.toString()
-      const at = entries[0]?.[0].toString() ?? ''
+    for (const [name, entries] of found as [stream: string, [id: string, fields: unknown][]][]) {
+      const at = entries[0]?.[0] ?? ''
       for (const waiter of waiters) {
         const from = waiter.after.get(name)
-        if (from !== undefined && isBefore(from, at)) waiter.wake()
+        if (from === undefined || !isBefore(from, at)) continue
+        waiters.delete(waiter)
+        waiter.wake()
       }
     }
   }
@@ -116,29 +118,19 @@ export function createWaker(clock: Clock, commands: Link, open: (call: Call) => 
   }
 
   return {
-    wait(after, ms, signal) {
-      if (signal.aborted || ms <= 0) return Promise.resolve()
-      return new Promise((resolve) => {
-        const waiter: Waiter = {
-          after,
-          wake() {
-            timer.cancel()
-            waiters.delete(waiter)
-            signal.removeEventListener('abort', waiter.wake)
-            resolve()
-          },
-        }
-        const timer = clock.timer(ms, waiter.wake)
-        signal.addEventListener('abort', waiter.wake)
-        waiters.add(waiter)
-        if (after.size === 0) return
+    watch(after, wake) {
+      const waiter: Waiter = { after, wake }
+      waiters.add(waiter)
+      if (after.size > 0) {
         if (!running) start()
         else if (covered !== undefined && !covers(after)) void interrupt()
-      })
+      }
+      return () => waiters.delete(waiter)
     },
     close() {
       closing.abort()
       for (const { wake } of waiters) wake()
+      waiters.clear()
       link?.end(commands.dead ?? closed())
     },
   }

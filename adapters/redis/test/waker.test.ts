@@ -19,7 +19,7 @@ function scripted(): Link & { readonly asked: { readonly args: Command['args']; 
   }
 }
 const after = (key: string, id = '1-0'): ReadonlyMap<string, string> => new Map([[key, id]])
-const never = new AbortController().signal
+const ignore = (): void => {}
 
 function setUp() {
   const [commands, blocking] = [scripted(), scripted()]
@@ -33,20 +33,21 @@ function setUp() {
     await until(() => blocking.asked.length > 0, 'CLIENT ID')
     blocking.asked[0]?.answer(7)
   }
-  return { commands, waker, read, identify }
+  return { commands, blocking, waker, read, identify }
 }
 
 test('redis: who waits is woken by an entry behind its own place alone', async () => {
   const { waker, read, identify } = setUp()
   const woken: string[] = []
-  const wait = (name: string, from: string): void =>
-    void waker.wait(after('a', from), 60_000, never).then(() => woken.push(name))
+  const wait = (name: string, from: string): void => {
+    waker.watch(after('a', from), () => woken.push(name))
+  }
   wait('old', '5-0')
   wait('new', '6-0')
   await identify()
   const first = await read(1)
   expect(first?.args.slice(-2)).toEqual(['a', '5-0'])
-  first?.answer([[Buffer.from('a'), [[Buffer.from('6-0'), []]]]])
+  first?.answer([['a', [['6-0', null]]]])
   const second = await read(2)
   expect(woken).toEqual(['old'])
   expect(second?.args.slice(-2)).toEqual(['a', '6-0'])
@@ -55,16 +56,16 @@ test('redis: who waits is woken by an entry behind its own place alone', async (
 
 test('redis: who comes to wait while a read is being interrupted is not forgotten', async () => {
   const { commands, waker, read, identify } = setUp()
-  void waker.wait(after('a'), 60_000, never)
+  waker.watch(after('a'), ignore)
   await identify()
   const first = await read(1)
-  void waker.wait(after('b'), 60_000, never)
+  waker.watch(after('b'), ignore)
   await until(() => commands.asked.length === 1, 'the interruption')
   // The read ends before the answer to its interruption comes, over another connection.
   first?.answer(null)
   const second = await read(2)
   expect(second?.args).toEqual(['XREAD', 'COUNT', 1, 'BLOCK', 1000, 'STREAMS', 'a', 'b', '1-0', '1-0'])
-  void waker.wait(after('c'), 60_000, never)
+  waker.watch(after('c'), ignore)
   commands.asked[0]?.answer(1)
   await until(() => commands.asked.length === 2, 'another interruption')
   second?.answer(null)
@@ -72,18 +73,26 @@ test('redis: who comes to wait while a read is being interrupted is not forgotte
   waker.close()
 })
 
-test('redis: a wait ends with its time, its signal or the waker, and does not run without something to wait for', async () => {
-  const { commands, waker } = setUp()
-  await waker.wait(after('a'), 0, never)
-  await waker.wait(new Map(), 5, never)
-  const stop = new AbortController()
-  const waiting = waker.wait(after('a'), 60_000, stop.signal)
-  stop.abort()
-  await waiting
-  const last = waker.wait(after('a'), 60_000, never)
+test('redis: who has stopped to wait is not woken, and the waker ends all waits', async () => {
+  const { waker, read, identify } = setUp()
+  const woken: string[] = []
+  const stop = waker.watch(after('a'), () => woken.push('stopped'))
+  waker.watch(after('b'), () => woken.push('waiting'))
+  await identify()
+  const first = await read(1)
+  stop()
+  first?.answer([['a', [['2-0', null]]]])
+  await read(2)
+  expect(woken).toEqual([])
   waker.close()
-  await last
-  expect(commands.asked).toEqual([])
+  expect(woken).toEqual(['waiting'])
+})
+
+test('redis: nothing is read for who waits for no entry', () => {
+  const { commands, blocking, waker } = setUp()
+  waker.watch(new Map(), ignore)
+  waker.close()
+  expect([...commands.asked, ...blocking.asked]).toEqual([])
 })
 
 test('redis: entries are ordered by time, then by number', () => {
