@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import { type Clock, sleep } from '@polybus/core'
 import { type Pipe, pipe, type Weather } from './proxy-pipe.ts'
+import { cutOff } from './proxy-reset.ts'
 
 export interface Link {
   reset(): void
@@ -39,10 +40,10 @@ export function link(
   }
   const reset = (): void => {
     end()
-    client.resetAndDestroy()
+    cutOff(client)
     // Before it is connected there is nothing to reset.
     if (broker.connecting) broker.destroy()
-    else broker.resetAndDestroy()
+    else cutOff(broker)
   }
   for (const socket of [client, broker]) {
     socket.on('error', reset)
@@ -59,7 +60,7 @@ export function link(
   const answer = (): boolean => {
     if (!asked || !wish.granted()) return true
     end()
-    client.resetAndDestroy()
+    cutOff(client)
     // A reset could take from the broker what it has not read yet, and then nothing would be uncertain.
     broker.end()
     broker.resume()

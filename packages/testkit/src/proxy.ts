@@ -5,6 +5,7 @@ import { type Clock, sleep, systemClock } from '@polybus/core'
 import { type Link, link, type Wish } from './proxy-link.ts'
 import type { Weather } from './proxy-pipe.ts'
 import { reserve } from './proxy-port.ts'
+import { cutOff } from './proxy-reset.ts'
 
 /** One more port of a proxy, for one client. */
 export interface Door {
@@ -120,7 +121,7 @@ export async function faultProxy(
     let shut = false
     const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (client) => {
       client.on('error', () => {})
-      if (shut || !isUp || links.size >= maxConnections) return void client.resetAndDestroy()
+      if (shut || !isUp || links.size >= maxConnections) return cutOff(client)
       const one = link(client, connect({ ...target, allowHalfOpen: true, noDelay: true }), clock, weather, wish, () => {
         links.delete(one)
         own.delete(one)

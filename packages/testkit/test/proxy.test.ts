@@ -4,6 +4,7 @@ import { systemClock } from '@polybus/core'
 import { memory } from '@polybus/memory'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type FaultProxy, faultProxy, type FaultProxyOptions, namespaceProxies } from '../src/index.ts'
+import { cutOff } from '../src/proxy-reset.ts'
 import { waitFor } from '../src/wait.ts'
 
 const clock = systemClock()
@@ -289,4 +290,24 @@ test('the port of a proxy that is down is taken by no other proxy', async () => 
   const one = await client(next)
   one.say('x')
   await until(() => one.got() === 'x', 'the port to be free again')
+})
+
+test('a connection that is cut off just as it ends is gone on both sides', async () => {
+  const closed: string[] = []
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => {})
+    socket.on('close', () => closed.push('server'))
+    socket.end('last words')
+    cutOff(socket)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const socket = connect((server.address() as { port: number }).port, '127.0.0.1')
+  sockets.add(socket)
+  socket.on('error', () => {})
+  socket.on('close', () => closed.push('client'))
+  socket.resume()
+  await until(() => closed.length === 2, 'both to close')
+  server.close()
+  await once(server, 'close')
 })
