@@ -25,6 +25,8 @@ const AT_ONCE = 2
 /** Of faults; start, drain and end come on top. */
 const MINUTES = '0.333'
 const UNAVAILABLE = 3
+/** It gives up by itself after half of it; one that does not end fails. */
+const LIMIT_MS = 600_000
 
 const isRequired = (/** @type {string} */ name) =>
   (process.env['POLYBUS_REQUIRE'] ?? '').split(',').some((one) => one.trim() === name)
@@ -59,6 +61,8 @@ async function chaos(broker, say) {
   const options = ['--broker', url, ...more, '--store', store, '--minutes', MINUTES, '--processes', '2', '--json']
   const child = spawn(process.execPath, ['scripts/chaos/dist/main.js', ...options], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: LIMIT_MS,
+    killSignal: 'SIGKILL',
   })
   const ended = once(child, 'close')
   const stop = () => void child.kill('SIGTERM')
