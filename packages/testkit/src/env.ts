@@ -43,7 +43,8 @@ export type Handle<O> = (value: O, ctx: Context<unknown>) => unknown
 type ChannelOf<O> = Channel<any, O, string> // oxlint-disable-line typescript/no-explicit-any -- any input
 type ChannelFor<I> = Channel<I, any, string> // oxlint-disable-line typescript/no-explicit-any -- any output
 
-export const CROWDED = 5
+/** What a quick run allows in the place of the contract's times. */
+const CROWDED = 5
 
 /** `medium` lies between: by the geometric mean, where a case does not say. */
 export type Mode = 'quick' | 'medium' | 'full'
@@ -68,8 +69,8 @@ export interface Env extends Facts {
   /** The number for this mode. */
   size(quick: number, full: number, medium?: number): number
   /**
-   * How long something may take that the contract gives `ms`. A quick run shares its machine and broker with a dozen other cases:
-   * there it is {@link CROWDED} times as long, and tells what hangs from what does not.
+   * How long something may take that the contract gives `ms`. In a quick run several cases share a machine and a broker: there it is
+   * five times as long, and tells what hangs from what does not.
    */
   limit(ms: number): number
   /** A name that no other case has. */

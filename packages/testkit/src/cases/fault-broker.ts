@@ -248,8 +248,9 @@ function hurried(env: Env, adapter: Adapter): { adapter: Adapter; factor: number
 }
 
 /**
- * The consumer gets new messages within 5 s, or the bus goes on saying clearly that it cannot. What is lost meanwhile is not asked
- * here.
+ * The consumer gets new messages within 5 s, or the bus goes on saying clearly that it cannot. A quick run has a machine that
+ * others use too, and a broker that may need longer for that alone: there it may take its patience, never in silence. What is
+ * lost meanwhile is not asked here.
  */
 export async function resumed(env: Env, bus: Bus, flow: ItemChannel): Promise<void> {
   const tried = new Set<string>()
@@ -268,10 +269,11 @@ export async function resumed(env: Env, bus: Bus, flow: ItemChannel): Promise<vo
     }
     return false
   }
-  if (await within(env.limit(5000))) return
+  if (await within(5000)) return
   const { status, reasons } = bus.health()
   const said = `health: ${status} ${reasons.join('; ')}`
   assert.ok(status !== 'up' && reasons.length > 0, `nothing is received, and nothing says so; ${said}`)
-  const told = env.logged.some((text) => text.startsWith('error'))
-  assert.ok(told, `nothing is received, and no error says that nothing will be; ${said}`)
+  if (env.logged.some((text) => text.startsWith('error'))) return
+  const slow = env.mode === 'quick' && (await within(env.timing.patienceMs))
+  assert.ok(slow, `nothing is received, and no error says that nothing will be; ${said}`)
 }
