@@ -1,15 +1,7 @@
 // Wire and native forms, pure. Ours are CloudEvents in Kafka's binary mode: the record's key is the key, its value the body,
 // and attributes are `ce_…` headers. A record without `ce_specversion` is foreign, and read as its channel's envelope says.
 import { isUtf8 } from 'node:buffer'
-import {
-  type Envelope,
-  type Headers,
-  type HeaderValue,
-  type IsoOf,
-  isoTimes,
-  readForeign,
-  type WireMessage,
-} from '@polybus/core'
+import { type Envelope, type Headers, type HeaderValue, isoOf, readForeign, type WireMessage } from '@polybus/core'
 import type { KafkaRecord, NewRecord, Position, RecordHeader, TopicPartition } from './client.ts'
 import { bufferOf, keyBytes, keyText } from './keys.ts'
 import type { Layout } from './layout.ts'
@@ -38,7 +30,7 @@ const ATTRIBUTES: ReadonlyMap<string, Attribute> = new Map<string, Attribute>([.
 const OURS: RecordHeader = [VERSION, '1.0']
 
 /** The record of a message. Without an envelope attributes stay behind, but for the content type. */
-export function toNative(message: WireMessage, { options }: Shape, iso: IsoOf = isoTimes()): NewRecord {
+export function toNative(message: WireMessage, { options }: Shape): NewRecord {
   const headers: RecordHeader[] = []
   const bare = options.envelope === 'none'
   if (!bare) headers.push(OURS)
@@ -46,7 +38,7 @@ export function toNative(message: WireMessage, { options }: Shape, iso: IsoOf = 
     const value = message[attribute]
     if (value !== undefined && !(bare && name !== CONTENT_TYPE)) headers.push([name, value])
   }
-  if (message.time !== undefined && !bare) headers.push([TIME, iso(message.time)])
+  if (message.time !== undefined && !bare) headers.push([TIME, isoOf(message.time)])
   for (const header of message.headers) headers.push(header)
   return { key: message.key === undefined ? null : keyBytes(message.key), value: message.body, headers }
 }

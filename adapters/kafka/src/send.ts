@@ -5,7 +5,6 @@ import {
   type Clock,
   type Destination,
   LADDER_MS,
-  isoTimes,
   type Outgoing,
   PolybusError,
   type Receipt,
@@ -70,12 +69,11 @@ export async function sendAll(
   batch: readonly Outgoing[],
   call: Call,
 ): Promise<readonly Result<Receipt>[]> {
-  const iso = isoTimes()
   const wanted = batch.map(({ message, to, groups }) => ({
     to,
     groups,
     key: message.key,
-    record: (layout: Layout) => toNative(message, layout, iso),
+    record: (layout: Layout) => toNative(message, layout),
   }))
   const found = await write(session, session.publishes, wanted, call)
   return found.map((written): Result<Receipt> => {

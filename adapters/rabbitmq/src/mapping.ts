@@ -2,7 +2,7 @@
 // headers, as on Redis and Kafka. A message without `ce_specversion` is foreign.
 import { crc32 } from 'node:zlib'
 import type { ConsumeMessage, Message, Options } from 'amqplib'
-import { type Headers, type HeaderValue, type IsoOf, isoTimes, readForeign, type WireMessage } from '@polybus/core'
+import { type Headers, type HeaderValue, isoOf, readForeign, type WireMessage } from '@polybus/core'
 import type { RabbitmqChannelOptions, RabbitmqForeignMessage } from './options.ts'
 
 export interface Native {
@@ -43,7 +43,7 @@ const isShort = (name: string, seen: Table): boolean =>
   name !== '' && fits(name) && !OWN.test(name) && !CE.has(name) && !Object.hasOwn(seen, name)
 
 /** The native form of a message. `lane`: for rungs of a keyed group. */
-export function toNative(message: WireMessage, lane?: number, priority?: number, iso: IsoOf = isoTimes()): Native {
+export function toNative(message: WireMessage, lane?: number, priority?: number): Native {
   const headers: Table = { [VERSION]: '1.0' }
   const short = (value: string | undefined, header: string): string | undefined => {
     if (value === undefined || fits(value)) return value
@@ -70,7 +70,7 @@ export function toNative(message: WireMessage, lane?: number, priority?: number,
   put('ce_partitionkey', message.key)
   put('ce_dataschema', message.dataSchema)
   put('ce_causationid', message.causationId)
-  if (message.time !== undefined) headers['ce_time'] = iso(message.time)
+  if (message.time !== undefined) headers['ce_time'] = isoOf(message.time)
   if (message.body === null) headers[NULL_BODY] = '1'
   putHeaders(headers, message.headers)
   if (lane !== undefined) headers[LANE] = String(lane)

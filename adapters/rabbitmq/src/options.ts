@@ -106,7 +106,10 @@ export interface RabbitmqOptions {
   readonly memberBeatMs?: number | undefined
   /** How long a planned hand-over of a lane waits for its handlers. Default 30,000. */
   readonly handoverMs?: number | undefined
-  /** A confirmed publish is trusted if the bindings of all declared groups were verified at most so long before. 0: at every send. Default 0. */
+  /**
+   * How often the declared groups' queues are bound anew beside what is published, in case somebody removed a binding: AMQP shows
+   * none. 0: with every batch. That the queues are there is asked with every batch in any case. Default 1,000.
+   */
   readonly verifyMs?: number | undefined
   /**
    * How often a consumer binds its group anew: a binding that somebody removed cannot be seen, and of what other programs publish
@@ -187,7 +190,7 @@ export function checkOptions(options: string | RabbitmqOptions): Settings {
     partitions: number('partitions', 8, 1, 256),
     memberBeatMs: number('memberBeatMs', 1000, 50),
     handoverMs: number('handoverMs', 30_000, 0),
-    verifyMs: number('verifyMs', 0, 0),
+    verifyMs: number('verifyMs', 1000, 0),
     rebindMs: number('rebindMs', 30_000, 0),
     consumerTimeoutMs: number('consumerTimeoutMs', 1_800_000, 60_000),
     maxMessageBytes: number('maxMessageBytes', 128 * 2 ** 20, 1024, 512 * 2 ** 20),

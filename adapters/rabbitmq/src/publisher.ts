@@ -17,8 +17,17 @@ export interface Put {
   readonly native: Native
   /** The error of a message that no queue wanted. */
   readonly returned: () => PolybusError
+  /** What has to be there, or the message is not even routed. */
+  readonly expected?: Expected | undefined
   /** Called once. Undefined: confirmed. */
   readonly answer: (error: PolybusError | undefined) => void
+}
+
+/** Queues that are asked for just before the first of the messages that expect them. */
+export interface Expected {
+  readonly queues: readonly string[]
+  /** On which channel they were. */
+  askedOn?: ConfirmChannel
 }
 
 interface Pending extends Linked<Pending> {
@@ -32,6 +41,19 @@ interface Open {
   /** Exchanges that a message was confirmed for: they may be written to. */
   readonly proven: Set<string>
   over: boolean
+}
+
+/** AMQP's queue.declare, which amqplib only sends with an answer. */
+const QUEUE_DECLARE = 3_276_810
+
+/**
+ * A declaration that creates nothing and is not answered: a look into the server's table, in the channel's order. Where the
+ * queue is gone the channel closes (404), and what is written behind it goes nowhere.
+ */
+function expect(channel: ConfirmChannel, queue: string): void {
+  const { sendImmediately } = channel as unknown as { sendImmediately(method: number, fields: object): void }
+  const flags = { passive: true, durable: false, exclusive: false, autoDelete: false, nowait: true }
+  sendImmediately.call(channel, QUEUE_DECLARE, { ticket: 0, queue, ...flags, arguments: {} })
 }
 
 export function createPublisher(link: Link, mayCreate: boolean): Publisher {
@@ -75,10 +97,12 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
     )
   }
   /** Its bytes have left, and the channel is closed. */
-  const lost = ({ cause, proven }: Open, { exchange }: Put): PolybusError => {
+  const lost = ({ cause, proven }: Open, { exchange, expected }: Put): PolybusError => {
+    const gone = expected?.queues.find((queue) => codeOf(cause) === 404 && textOf(cause).includes(`queue '${queue}'`))
+    if (gone !== undefined) return missing(`queue '${gone}'`, mayCreate, 'unknown')
     if (codeOf(cause) === 403 && textOf(cause).includes(`exchange '${exchange || 'amq.default'}'`))
       return denied(cause, proven.has(exchange) ? 'unknown' : 'no')
-    if (codeOf(cause) === 404 && textOf(cause).includes(`'${exchange}'`))
+    if (codeOf(cause) === 404 && textOf(cause).includes(`exchange '${exchange}'`))
       return missing(`exchange '${exchange}'`, mayCreate, proven.has(exchange) ? 'unknown' : 'no')
     if (link.dead) return connectionFailed(link.dead.message, 'unknown', link.dead)
     return connectionFailed(cause === undefined ? 'the channel was closed' : textOf(cause), 'unknown', cause)
@@ -105,10 +129,14 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
     else answer(lost(open, put))
   }
   const write = (open: Open, put: Put): void => {
-    const { exchange, routingKey, native, answer } = put
+    const { exchange, routingKey, native, answer, expected } = put
     const entry: Pending = { put, returned: false, before: undefined, after: undefined }
     open.pending.add(entry)
     try {
+      if (expected && expected.askedOn !== open.channel) {
+        for (const queue of expected.queues) expect(open.channel, queue)
+        expected.askedOn = open.channel
+      }
       // Its 'drain' is not waited for: core bounds what is in flight, and so what waits in the socket.
       open.channel.publish(exchange, routingKey, native.content, native.options, (error) =>
         confirmed(open, entry, error),

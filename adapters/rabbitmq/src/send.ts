@@ -1,7 +1,6 @@
 import {
   type Call,
   type Destination,
-  isoTimes,
   LADDER_MS,
   type Outgoing,
   PolybusError,
@@ -13,6 +12,7 @@ import { priorityInLine } from './capabilities.ts'
 import { aborted, alarm, missing } from './errors.ts'
 import type { Layout } from './layout.ts'
 import { bareOf, type Native, partitionOf, toNative } from './mapping.ts'
+import type { Expected } from './publisher.ts'
 import type { Session } from './session.ts'
 
 export interface Route {
@@ -70,6 +70,7 @@ interface Placing {
   readonly routes: readonly Route[]
   readonly native: Native
   readonly call: Call
+  readonly expected?: Expected | undefined
 }
 
 /** Puts one message everywhere it has to be. */
@@ -78,14 +79,14 @@ export const put = (placing: Placing): Promise<Answer> =>
 
 /** An answer for each of the routes. Thousands a second go here: without a promise each. */
 function putEach(
-  { session, layout, to, routes, native, call }: Placing,
+  { session, layout, to, routes, native, call, expected }: Placing,
   tell: (answers: readonly Answer[]) => void,
 ): void {
   const { link, mayCreate } = session
   const { blocked } = link
   if (blocked !== undefined) return tell(routes.map(() => alarm(blocked)))
   if (routes.length === 0) return tell([])
-  const publisher = to.kind === 'channel' ? session.publishes : session.moves
+  const publisher = to.kind === 'channel' ? session.publishes(layout.channel) : session.moves
   const written = inLine(to) ? withPriority(native, (priority) => priorityInLine(priority, link.version)) : native
   const answers: Answer[] = routes.map(() => undefined)
   let left = routes.length
@@ -106,6 +107,7 @@ function putEach(
       exchange,
       routingKey,
       native: written,
+      expected,
       returned: () => unwanted(layout, to, exchange, routingKey, mayCreate),
       answer: (error) => answered(index, error),
     })
@@ -148,56 +150,48 @@ function receiptOf(groups: readonly string[], answers: readonly Answer[]): Recei
   return missing.length === 0 ? {} : { missing }
 }
 
-/** A check that began so long before the last confirm is repeated. */
-const FRESH_MS = 250
-
 export async function sendAll(
   session: Session,
   batch: readonly Outgoing[],
   call: Call,
 ): Promise<readonly Result<Receipt>[]> {
   const results: (Result<Receipt> | undefined)[] = batch.map(() => undefined)
-  /** By channel: which lanes are written to. */
-  const touched = new Map<Layout, Set<number>>()
-  const unbound = new Set<Layout>()
-  const iso = isoTimes()
+  /** By channel: which lanes are written to, and the queues of the declared groups there. */
+  const touched = new Map<Layout, Map<number, Expected>>()
   const receipts = new Map<string, Receipt>()
   const unverified = new Map<string, PolybusError>()
   let checking: Promise<unknown> | undefined
-  let checkedAt = 0
   /**
-   * A confirm proves one queue. That no declared group is missed is asked beside the publishes, and not behind their confirms:
-   * one round trip instead of two. The answer says that each queue was there, and bound, at some moment between the call and
-   * its end, and that is all that an answer behind the confirm could say. Whoever deletes a queue after that moment deletes
-   * what is in it, and what is just on its way to it: it is gone as if it had come a little earlier. One that was deleted before the
-   * call is missing in the answer, and one without its binding may even have it again before the message is routed.
+   * A confirm proves one queue. That the others are there is asked before the batch ({@link Expected}); that they are bound
+   * now and then, beside a batch.
    */
   const check = (): void => {
-    checkedAt = session.clock.now()
     checking = Promise.all(
       [...touched].map(([layout, lanes]) =>
-        session.verify(layout, lanes, call).then(
-          (receipt) => {
-            unverified.delete(layout.channel)
-            if (!receipts.get(layout.channel)?.missing) receipts.set(layout.channel, receipt)
-          },
+        session.verify(layout, [...lanes.keys()]).then(
+          (receipt) => void receipts.set(layout.channel, receipt),
           (error: unknown) => void unverified.set(layout.channel, notVerified(layout, asError(error))),
         ),
       ),
     )
   }
+  const expectedIn = (layout: Layout, message: WireMessage): Expected => {
+    const lane = layout.laned ? partitionOf(message.key ?? message.id, layout.partitions) : 0
+    let lanes = touched.get(layout)
+    if (!lanes) touched.set(layout, (lanes = new Map<number, Expected>()))
+    let found = lanes.get(lane)
+    if (!found) lanes.set(lane, (found = { queues: layout.groups.map((group) => layout.queue(group, lane)) }))
+    return found
+  }
   const place = (outgoing: Outgoing, index: number, layout: Layout, ended: () => void): void => {
     const { message, to, groups, priority } = outgoing
     const routes = routesOf(layout, to, message.key ?? message.id, message.type, groups)
-    const native = toNative(message, routes[0]?.lane, priority, iso)
+    const native = toNative(message, routes[0]?.lane, priority)
     const bare = to.kind === 'channel' && layout.options.envelope === 'none'
-    const placing: Placing = { session, layout, to, routes, native: bare ? bareOf(native) : native, call }
     const declared = to.kind === 'channel' && !groups && layout.groups.length > 0
     // Else nothing is written.
-    if (declared && session.link.blocked === undefined) {
-      const lanes = touched.get(layout) ?? new Set()
-      touched.set(layout, lanes.add(layout.laned ? partitionOf(message.key ?? message.id, layout.partitions) : 0))
-    }
+    const expected = declared && session.link.blocked === undefined ? expectedIn(layout, message) : undefined
+    const placing = { session, layout, to, routes, native: bare ? bareOf(native) : native, call, expected }
     putEach(placing, (answers) => {
       const error = answers.find((one) => one !== undefined)
       if (error)
@@ -221,7 +215,7 @@ export async function sendAll(
       const value = await fullGroups(placing, message)
       if (value) results[index] = { ok: true, value }
     }
-    if (error.code === 'TOPOLOGY_MISSING' && to.kind === 'channel' && session.mayCreate) unbound.add(placing.layout)
+    if (error.code === 'TOPOLOGY_MISSING' && to.kind === 'channel') session.doubt(placing.layout)
   }
   const one = (outgoing: Outgoing, index: number, written: () => void, ended: () => void): void => {
     const failed = (error: unknown): void => {
@@ -237,7 +231,8 @@ export async function sendAll(
       }
       written()
     }
-    const layout = session.layout(outgoing.to.channel, call)
+    const { kind, channel } = outgoing.to
+    const layout = kind === 'channel' ? session.target(channel, call) : session.layout(channel, call)
     if (layout instanceof Promise) layout.then(placed, failed)
     else placed(layout)
   }
@@ -254,14 +249,7 @@ export async function sendAll(
     for (const [index, outgoing] of batch.entries()) one(outgoing, index, written, ended)
   })
   const work = all.then(async () => {
-    for (const layout of unbound) await session.restore(layout, layout.groups, call)
-    // How long what is deleted meanwhile can be missed is bounded: behind late confirms it is asked again.
-    const isOld = checking !== undefined && session.clock.now() - checkedAt > FRESH_MS
     await checking
-    if (isOld) {
-      check()
-      await checking
-    }
     for (let index = 0; index < batch.length; index++) {
       const channel = batch[index]?.to.channel ?? ''
       const error = unverified.get(channel)

@@ -22,19 +22,25 @@ export interface Session {
   readonly clock: Clock
   readonly settings: Settings
   readonly mayCreate: boolean
-  readonly publishes: Publisher
-  /** Copies of moves: what kills the one channel must not touch the other. */
+  /** To each channel on one of AMQP's of its own: what closes it must not touch the others. */
+  publishes(channel: string): Publisher
+  /** Copies of moves: theirs neither. */
   readonly moves: Publisher
   layoutFor(spec: ChannelSpec, recorded?: number): Layout
   /** What is known of a channel; asks the broker for its partitions at first. Later it is at hand. */
   layout(channel: string, call: Call): MaybePromise<Layout>
+  /** The same, of a channel that is written to. One that is doubted is made again first, or looked for where nothing may be created. */
+  target(channel: string, call: Call): MaybePromise<Layout>
+  /** Something of it was gone. */
+  doubt(layout: Layout): void
   /** Forgets it: it was set up anew. */
   forget(channel: string): void
   /** Makes what is gone of these groups. A plan cannot see bindings: where some are gone only a message that comes back tells. */
   restore(layout: Layout, groups: readonly string[], call: Call): Promise<void>
   /** Where it may: binds a group that is subscribed. */
   rebind(layout: Layout, group: string): Promise<void>
-  verify(layout: Layout, lanes: ReadonlySet<number>, call: Call): Promise<Receipt>
+  /** Binds the declared groups, where it may, if that was last done longer than `verifyMs` ago; tells which of them are gone. */
+  verify(layout: Layout, lanes: readonly number[]): Promise<Receipt>
 }
 
 export interface SessionOptions {
@@ -50,11 +56,16 @@ export interface SessionOptions {
 export function createSession(options: SessionOptions): Session {
   const { link, clock, settings, namespace, mayCreate, specs } = options
   const layouts = new Map<string, MaybePromise<Layout>>()
+  const publishers = new Map<string, Publisher>()
+  const others = createPublisher(link, mayCreate)
+  /** When a lane of a channel was last bound. */
   const verified = new Map<string, number>()
   const checks = new Map<
     string,
     { running: Promise<unknown>; next: Promise<Receipt> | undefined; lanes: Set<number> }
   >()
+  /** Channels, and what is done about them. */
+  const doubted = new Map<string, Promise<Layout> | undefined>()
   const restoring = new Map<string, Promise<void>>()
   /** Channels to ask on, that nobody asks on now: one for each question, because a refusal closes it. */
   const free = new Set<Channel>()
@@ -64,7 +75,13 @@ export function createSession(options: SessionOptions): Session {
     clock,
     settings,
     mayCreate,
-    publishes: createPublisher(link, mayCreate),
+    publishes(channel) {
+      const known = publishers.get(channel)
+      if (known) return known
+      const made = publishers.size < MANY ? createPublisher(link, mayCreate) : others
+      publishers.set(channel, made)
+      return made
+    },
     moves: createPublisher(link, mayCreate),
     layoutFor: (spec, recorded) => layoutOf(settings, namespace, spec, recorded),
     layout(channel, call) {
@@ -90,29 +107,60 @@ export function createSession(options: SessionOptions): Session {
       if (!mayCreate) return
       await link.aside((channel) => Promise.all(bindingsOf(layout, group).map((binding) => bind(channel, binding))))
     },
-    verify(layout, lanes, call) {
-      const at = verified.get(layout.channel)
-      if (at !== undefined && settings.verifyMs > 0 && clock.now() - at < settings.verifyMs) return DONE
-      // A check that has begun may have looked already: who comes later waits for the next, and shares it.
-      const state = checks.get(layout.channel)
+    target(channel, call) {
+      if (!doubted.has(channel)) return session.layout(channel, call)
+      const again = doubted.get(channel) ?? lookAgain(channel)
+      doubted.set(channel, again)
+      again.then(
+        () => doubted.delete(channel),
+        () => doubted.has(channel) && doubted.set(channel, undefined),
+      )
+      return again
+    },
+    doubt({ channel }) {
+      if (!doubted.has(channel)) doubted.set(channel, undefined)
+    },
+    verify(layout, touched) {
+      const { channel } = layout
+      const old = (lane: number): boolean => isOld(channel, lane)
+      // Where nothing may be created, bindings cannot be seen.
+      const lanes = new Set(mayCreate ? touched.filter(old) : [])
+      if (lanes.size === 0) return DONE
+      // A check that has begun may have bound already: who comes later waits for the next, and shares it.
+      const state = checks.get(channel)
       if (state?.next) {
         for (const lane of lanes) state.lanes.add(lane)
         return state.next
       }
-      const wanted = new Set(lanes)
-      const before = state?.running ?? Promise.resolve()
-      const entry = { running: before, next: undefined as Promise<Receipt> | undefined, lanes: wanted }
+      const before = state?.running ?? DONE
+      const entry = { running: before, next: undefined as Promise<Receipt> | undefined, lanes }
       const run = before
         .catch(() => undefined)
         .then(() => {
           entry.next = undefined
-          return check(layout, wanted, call)
+          return check(layout, [...lanes].filter(old))
         })
       entry.running = run
       entry.next = run
-      checks.set(layout.channel, entry)
+      checks.set(channel, entry)
       return run
     },
+  }
+  const isOld = (channel: string, lane: number): boolean => {
+    const at = verified.get(`${lane} ${channel}`)
+    return at === undefined || clock.now() - at >= settings.verifyMs
+  }
+  const lookAgain = async (channel: string): Promise<Layout> => {
+    const layout = await session.layout(channel, SHARED)
+    if (mayCreate) {
+      await sleep(clock, goneMs(link.version))
+      await declareChannel(link, layout, SHARED)
+      for (const group of layout.groups) await declareGroup(link, layout, group, SHARED)
+    } else {
+      const queues = layout.groups.flatMap((group) => layout.queues(group))
+      await Promise.all(queues.map((queue) => link.aside((aside) => aside.checkQueue(queue), SHARED)))
+    }
+    return layout
   }
   const remake = async (layout: Layout, groups: readonly string[], call: Call): Promise<void> => {
     try {
@@ -134,42 +182,29 @@ export function createSession(options: SessionOptions): Session {
     if (recorded === undefined && mayCreate) throw missing(`channel '${channel}'`, true)
     return session.layoutFor(spec, recorded)
   }
-  const check = async (layout: Layout, lanes: ReadonlySet<number>, call: Call): Promise<Receipt> => {
+  const check = async (layout: Layout, lanes: readonly number[]): Promise<Receipt> => {
     const startedAt = clock.now()
-    const gone: { group: string; error: PolybusError }[] = []
-    const looks = await Promise.allSettled(layout.groups.map((group) => look(layout, group, lanes)))
-    for (const [place, looked] of looks.entries()) {
-      if (looked.status === 'fulfilled') continue
+    const looks = await Promise.allSettled(layout.groups.map((group) => bindAgain(layout, group, lanes)))
+    const gone = looks.flatMap((look, place) => {
+      if (look.status === 'fulfilled') return []
       const group = layout.groups[place] as string
-      const error: unknown = looked.reason
+      const error: unknown = look.reason
       if (!PolybusError.is(error, 'TOPOLOGY_MISSING')) throw error
-      if (mayCreate) {
-        await sleep(clock, goneMs(link.version))
-        await declareChannel(link, layout, call)
-        await declareGroup(link, layout, group, call)
-      }
-      gone.push({
-        group,
-        error: new PolybusError(
-          'TOPOLOGY_MISSING',
-          `The group '${group}' of the channel '${layout.channel}' was gone: ${error.message}`,
-          { retryable: true, sent: 'unknown' },
-        ),
-      })
+      const text = `The group '${group}' of the channel '${layout.channel}' was gone: ${error.message}`
+      return [{ group, error: new PolybusError('TOPOLOGY_MISSING', text, { retryable: true, sent: 'unknown' }) }]
+    })
+    if (gone.length > 0) {
+      session.doubt(layout)
+      return { missing: gone }
     }
-    if (gone.length > 0) return { missing: gone }
-    verified.set(layout.channel, startedAt)
-    return {}
+    for (const lane of lanes) verified.set(`${lane} ${layout.channel}`, startedAt)
+    return FINE
   }
-  /** Where nothing may be created, queues are looked for; their bindings cannot be seen. */
-  const look = async (layout: Layout, group: string, lanes: ReadonlySet<number>): Promise<void> => {
+  const bindAgain = async (layout: Layout, group: string, lanes: readonly number[]): Promise<void> => {
     const channel = await freeChannel()
-    if (mayCreate) {
-      const bindings = bindingsOf(layout, group, lanes)
-      await link.ask(() => Promise.all(bindings.map((binding) => bind(channel, binding))))
-      if (bindings.length > 0) return void free.add(channel)
-    }
-    await link.ask(() => Promise.all([...lanes].map((lane) => channel.checkQueue(layout.queue(group, lane)))))
+    await link.ask(() =>
+      Promise.all(bindingsOf(layout, group, new Set(lanes)).map((binding) => bind(channel, binding))),
+    )
     free.add(channel)
   }
   const freeChannel = async (): Promise<Channel> => {
@@ -184,4 +219,9 @@ export function createSession(options: SessionOptions): Session {
   return session
 }
 
-const DONE: Promise<Receipt> = Promise.resolve({})
+/** A server allows 2,047 channels a connection. Who publishes to more than so many of ours has the rest share one. */
+const MANY = 1000
+const FINE: Receipt = {}
+const DONE = Promise.resolve(FINE)
+/** Of work that many callers wait for: none of them ends it. */
+const SHARED: Call = { signal: new AbortController().signal }

@@ -169,16 +169,14 @@ export async function declareChannel(link: Link, layout: Layout, call: Call): Pr
 export async function declareGroup(link: Link, layout: Layout, group: string, call: Call): Promise<void> {
   const entities = entitiesOf(layout, group)
   const last = entities.filter(({ name }) => name === layout.dead(group))
-  const bindings = [...laneBindingsOf(layout, group), ...bindingsOf(layout, group)]
-  await declareAll(
-    link,
-    entities.filter((entity) => !last.includes(entity)),
-    bindings,
-    call,
-  )
+  const rest = entities.filter((entity) => !last.includes(entity))
+  await declareAll(link, rest, bindingsOf(layout, group), call)
+  const lanes = laneBindingsOf(layout, group)
+  if (lanes.length > 0) await link.aside((channel) => Promise.all(lanes.map((binding) => bind(channel, binding))), call)
   await declareAll(link, last, [], call)
 }
 
+/** A queue's bindings are written right behind it: between the two it would get nothing, and nobody could tell. */
 async function declareAll(
   link: Link,
   entities: readonly Entity[],
@@ -188,13 +186,17 @@ async function declareAll(
   await Promise.all(
     entities.map((entity) =>
       link.aside((channel): Promise<unknown> => {
-        if (entity.declare) return declareEntity(channel, entity)
-        return entity.kind === 'queue' ? channel.checkQueue(entity.name) : channel.checkExchange(entity.name)
+        const { kind, name, declare } = entity
+        const own = kind === 'queue' ? bindings.filter(({ queue }) => queue === name) : []
+        const made = declare
+          ? declareEntity(channel, entity)
+          : kind === 'queue'
+            ? channel.checkQueue(name)
+            : channel.checkExchange(name)
+        return Promise.all([made, ...own.map((binding) => bind(channel, binding))])
       }, call),
     ),
   )
-  if (bindings.length > 0)
-    await link.aside((channel) => Promise.all(bindings.map((binding) => bind(channel, binding))), call)
 }
 
 export async function apply(

@@ -3,13 +3,18 @@ import type { ConfirmChannel } from 'amqplib'
 import { PolybusError } from '@polybus/core'
 import { expect, test } from 'vitest'
 import type { Link } from '../src/connection.ts'
-import { createPublisher, type Publisher } from '../src/publisher.ts'
+import { createPublisher, type Expected, type Publisher } from '../src/publisher.ts'
 
 type Confirm = (error: Error | null) => void
 
 class Channel extends EventEmitter {
   readonly written: { readonly id: string; readonly confirm: Confirm }[] = []
   open = true
+  /** Queues that it was asked for, and how much was written by then. */
+  readonly asked: (readonly [string, number])[] = []
+  sendImmediately(_: number, { queue }: { readonly queue: string }): void {
+    this.asked.push([queue, this.written.length])
+  }
   /** Always full. */
   publish(
     ...[, , , { messageId }, confirm]: readonly [string, string, Buffer, { messageId: string }, Confirm]
@@ -29,7 +34,7 @@ function publishing(): {
   /** Opens the next one. */
   readonly openings: ((open: boolean) => void)[]
   readonly answers: string[]
-  readonly publish: (id: string) => void
+  readonly publish: (id: string, expected?: Expected) => void
 } {
   const channels: Channel[] = []
   const openings: ((open: boolean) => void)[] = []
@@ -47,8 +52,9 @@ function publishing(): {
   } as unknown as Link
   const publisher: Publisher = createPublisher(link, true)
   const answers: string[] = []
-  const publish = (id: string): void =>
+  const publish = (id: string, expected?: Expected): void =>
     publisher.publish({
+      expected,
       exchange: 'flow',
       routingKey: 'a',
       native: { content: Buffer.alloc(0), options: { messageId: id } },
@@ -116,4 +122,39 @@ test('rabbitmq: one that came back is unroutable, and one without an answer when
   channel.end()
   channel.written[1]?.confirm(new Error('channel closed'))
   expect(answers).toEqual(['1: UNROUTABLE, sent no', '2: CONNECTION_FAILED, sent unknown'])
+})
+
+test('rabbitmq: what a batch expects is asked for before its first message, once a channel, and its loss is told', async () => {
+  const { channels, openings, answers, publish } = publishing()
+  const expected = { queues: ['flow.a', 'flow.b'] }
+  publish('0')
+  publish('1', expected)
+  publish('2', expected)
+  openings[0]?.(true)
+  await soon()
+  const [first] = channels as [Channel]
+  expect(first.asked).toEqual([
+    ['flow.a', 1],
+    ['flow.b', 1],
+  ])
+  first.emit(
+    'error',
+    Object.assign(
+      new Error(
+        "Channel closed by server: 404 (NOT-FOUND) with message \"NOT_FOUND - no queue 'flow.b' in vhost '/'\"",
+      ),
+      { code: 404 },
+    ),
+  )
+  first.end()
+  for (const { confirm } of first.written) confirm(new Error('channel closed'))
+  expect(answers).toEqual([
+    '0: CONNECTION_FAILED, sent unknown',
+    '1: TOPOLOGY_MISSING, sent unknown',
+    '2: TOPOLOGY_MISSING, sent unknown',
+  ])
+  publish('3', expected)
+  openings[1]?.(true)
+  await soon()
+  expect(channels[1]?.asked).toHaveLength(2)
 })

@@ -1,4 +1,4 @@
-// When the declared groups are looked for: beside a publish, not behind its confirm.
+// That no declared group is missed: their queues are asked for before a batch, their bindings now and then.
 import { type Outgoing, PolybusError, type Receipt } from '@polybus/core'
 import { expect, test } from 'vitest'
 import { layoutOf } from '../src/layout.ts'
@@ -28,8 +28,9 @@ function sessionOf(blocked?: string): {
     link: { blocked },
     clock: { now: () => time.ms },
     mayCreate: false,
-    publishes: { publish: (put: Put) => void puts.push(put) },
-    layout: () => layout,
+    publishes: () => ({ publish: (put: Put) => void puts.push(put) }),
+    target: () => layout,
+    doubt: () => undefined,
     verify: () => new Promise<Receipt>((resolve, reject) => void checks.push({ resolve, reject })),
   }
   return { session: session as unknown as Session, time, puts, checks }
@@ -43,7 +44,7 @@ const message = (id: string): Outgoing =>
 const call = (): { signal: AbortSignal } => ({ signal: new AbortController().signal })
 const soon = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-test('rabbitmq: the groups of a batch are asked for once, before it is confirmed, and its end waits for both', async () => {
+test('rabbitmq: the bindings of a batch are asked for once, before it is confirmed, and its end waits for both', async () => {
   for (const first of ['confirm', 'check']) {
     const { session, puts, checks } = sessionOf()
     let ended: unknown
@@ -80,21 +81,13 @@ test('rabbitmq: nothing is asked for what is not written', async () => {
   expect([puts.length, checks.length]).toEqual([0, 0])
 })
 
-test('rabbitmq: behind a confirm that comes late the groups are asked for again, and what was missed once stays missed', async () => {
-  const { session, time, puts, checks } = sessionOf()
-  const missing = [{ group: 'work', error: new PolybusError('TOPOLOGY_MISSING', 'gone') }]
-  for (const [first, second] of [
-    [{}, { missing }],
-    [{ missing }, {}],
-  ] as const) {
-    puts.length = checks.length = 0
-    const sent = sendAll(session, [message('1')], call())
-    checks[0]?.resolve(first)
-    time.ms += 251
-    puts[0]?.answer(undefined)
-    await soon()
-    expect(checks).toHaveLength(2)
-    checks[1]?.resolve(second)
-    expect(await sent).toEqual([{ ok: true, value: { missing } }])
-  }
+test('rabbitmq: all messages of a batch expect the same queues, and are refused whole where one is gone', async () => {
+  const { session, puts, checks } = sessionOf()
+  const sent = sendAll(session, [message('1'), message('2')], call())
+  expect(puts.map(({ expected }) => expected?.queues)).toEqual([['flow.work'], ['flow.work']])
+  expect(puts[0]?.expected).toBe(puts[1]?.expected)
+  checks[0]?.resolve({})
+  for (const { answer } of puts) answer(new PolybusError('TOPOLOGY_MISSING', 'gone', { sent: 'unknown' }))
+  const codes = (await sent).map((result) => !result.ok && result.error.code)
+  expect(codes).toEqual(['TOPOLOGY_MISSING', 'TOPOLOGY_MISSING'])
 })

@@ -1,7 +1,7 @@
 // Wire and native forms, pure. An entry's fields are the body in `data`, CloudEvents attributes as `ce_…` (the way Kafka's
 // binding writes them) and `content-type`, and after those the headers, each under its own name.
 import { crc32 } from 'node:zlib'
-import { type Headers, type HeaderValue, type IsoOf, isoTimes, type WireMessage } from '@polybus/core'
+import { type Headers, type HeaderValue, isoOf, type WireMessage } from '@polybus/core'
 import { createKeep, type Keep } from './bodies.ts'
 import {
   asField,
@@ -26,8 +26,8 @@ import type { RedisChannelOptions } from './options.ts'
 
 const NAMES = Object.entries(TEXTS)
 
-/** The entry of a message, body first. `iso` is how its time is written. */
-export function toFields(message: WireMessage, iso: IsoOf = isoTimes()): Field[] {
+/** The entry of a message, body first. */
+export function toFields(message: WireMessage): Field[] {
   const { body, time } = message
   const fields: Field[] = []
   if (body !== null) fields.push(BODY, asField(body))
@@ -36,7 +36,7 @@ export function toFields(message: WireMessage, iso: IsoOf = isoTimes()): Field[]
     const value = message[attribute]
     if (value !== undefined) fields.push(name, value)
   }
-  if (time !== undefined) fields.push('ce_time', iso(time))
+  if (time !== undefined) fields.push('ce_time', isoOf(time))
   pushHeaders(fields, message.headers)
   return fields
 }

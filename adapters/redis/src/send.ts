@@ -1,13 +1,4 @@
-import {
-  type Call,
-  type Destination,
-  type IsoOf,
-  isoTimes,
-  type Outgoing,
-  PolybusError,
-  type Receipt,
-  type Result,
-} from '@polybus/core'
+import { type Call, type Destination, type Outgoing, PolybusError, type Receipt, type Result } from '@polybus/core'
 import { command, type Command, type Link, type Reply, script } from './connection.ts'
 import { missing, notAttempted } from './errors.ts'
 import { isBare } from './fields.ts'
@@ -34,12 +25,11 @@ export async function sendAll(
   let atomic = false
   /** Keys of which an entry was refused before it was sent. */
   const held = new Set<string>()
-  const iso = isoTimes()
   for (const [index, outgoing] of batch.entries()) {
     try {
       const layout = layouts.known(outgoing.to.channel) ?? (await layouts.find(link, outgoing.to.channel, call.signal))
       if (layout.keyed && held.has(keyOf(outgoing))) throw notAttempted()
-      const { ask, partition } = commandOf(outgoing, layout, iso)
+      const { ask, partition } = commandOf(outgoing, layout)
       commands.push(ask)
       places.push({ index, partition, outgoing })
       atomic ||= layout.keyed
@@ -62,7 +52,6 @@ const keyOf = ({ to, message }: Outgoing): string => `${to.channel}/${message.ke
 function commandOf(
   { message, to, groups }: Outgoing,
   { keyed, partitions, keys, options }: Layout,
-  iso: IsoOf,
 ): { ask: Command; partition: number } {
   if (groups !== undefined)
     throw new PolybusError('UNSUPPORTED', 'Redis reaches all groups of a channel, or one.', { sent: 'no' })
@@ -70,7 +59,7 @@ function commandOf(
   // A foreign message that came in with more is still replayed.
   if (large && to.kind === 'channel')
     throw new PolybusError('BROKER_REFUSED', `A message may have ${MAX_HEADERS} headers here.`, { sent: 'no' })
-  const fields = to.kind === 'channel' && isBare(options) ? toForeign(message, options) : toFields(message, iso)
+  const fields = to.kind === 'channel' && isBare(options) ? toForeign(message, options) : toFields(message)
   // What has no key may go anywhere, but always to the same place.
   const partition = keyed ? partitionOf(message.key ?? message.id ?? '', partitions) : 0
   // Without NOMKSTREAM a stream that was deleted would come back without its groups, and nobody would notice.

@@ -89,6 +89,7 @@ export async function inFlight(
   width: number,
   send: (index: number) => Promise<unknown>,
 ): Promise<void> {
+  if (to - from === 1) return void (await send(from))
   let next = from
   const line = async (): Promise<void> => {
     while (next < to) await send(next++)

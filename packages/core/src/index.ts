@@ -23,7 +23,7 @@ export { consumer } from './consume/consumer.ts'
 export { LADDER_MS } from './consume/delay.ts'
 export { exponential, fixed, RetryAfter } from './consume/retry.ts'
 export { type Duration, duration, milliseconds, show } from './duration.ts'
-export { type IsoOf, isoTimes } from './iso-times.ts'
+export { isoOf } from './iso-times.ts'
 export {
   describeError,
   type ErrorCode,

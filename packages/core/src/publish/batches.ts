@@ -30,6 +30,14 @@ export interface Batches {
   abandon(olderThanMs: number): boolean
 }
 
+/** A call of the adapter. */
+interface Sending {
+  readonly since: number
+  /** Waits for its answer no longer. */
+  abandon: (reason: PolybusError) => void
+}
+
+const ignore = (): void => {}
 const RETRY_FIRST_MS = 50
 const RETRY_MAX_MS = 2000
 const NO_RESULT: Result<Receipt> = {
@@ -40,7 +48,9 @@ const NO_RESULT: Result<Receipt> = {
 export function createBatches({ clock, limits, send, onBroken, finish }: BatchesOptions): Batches {
   const ready = createReady()
   const headroom = createHeadroom()
-  const sends = new Set<{ readonly since: number; readonly abort: AbortController }>()
+  const sends = new Set<Sending>()
+  /** Of calls that were answered: for the next ones. */
+  const spare: AbortController[] = []
   const retries = new Map<{ cancel(): void }, readonly Entry[]>()
   let up = true
   let flushing = false
@@ -60,26 +70,32 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
     })
   }
   const sendBatch = async (batch: readonly Entry[]): Promise<void> => {
-    const under = { since: clock.now(), abort: new AbortController() }
+    const abort = spare.pop() ?? new AbortController()
+    const { signal } = abort
+    const under: Sending = { since: clock.now(), abandon: ignore }
     sends.add(under)
     let results: readonly Result<Receipt>[]
     let total: PolybusError | undefined
     try {
-      const { signal } = under.abort
-      results = await untilAborted(
+      results = await new Promise((resolve, reject) => {
+        // An adapter that does not heed the signal must not keep a place of `limits.concurrency` for ever.
+        under.abandon = (reason) => {
+          abort.abort(reason)
+          reject(reason)
+        }
         send(
           batch.map(({ outgoing }) => outgoing),
           signal,
-        ),
-        signal,
-      )
+        ).then(resolve, reject)
+      })
       headroom.answered(clock.now() - under.since, batch.some(isSettled))
     } catch (error) {
-      total = under.abort.signal.aborted ? noAnswer(error) : asPolybusError(error, 'CONNECTION_FAILED')
+      total = signal.aborted ? noAnswer(error) : asPolybusError(error, 'CONNECTION_FAILED')
       const failure: Result<Receipt> = { ok: false, error: total }
       results = batch.map(() => failure)
     }
     sends.delete(under)
+    if (!signal.aborted) spare.push(abort)
     settleBatch(batch, results)
     const broken = total ?? topologyGone(results)
     if (broken) onBroken(broken)
@@ -157,11 +173,11 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
     },
     close() {
       for (const timer of retries.keys()) timer.cancel()
-      for (const { abort } of sends) abort.abort(new PolybusError('CLOSED'))
+      for (const { abandon } of sends) abandon(new PolybusError('CLOSED'))
     },
     abandon(olderThanMs) {
       const hung = [...sends].filter(({ since }) => clock.now() - since >= olderThanMs)
-      for (const { abort } of hung) abort.abort(noAnswer())
+      for (const { abandon } of hung) abandon(noAnswer())
       return hung.length > 0
     },
   }
@@ -181,13 +197,6 @@ function topologyGone(results: readonly Result<Receipt>[]): PolybusError | undef
   }
   return undefined
 }
-
-/** An adapter that does not heed the signal must not keep a place of `limits.concurrency` for ever. */
-const untilAborted = <T>(work: Promise<T>, signal: AbortSignal): Promise<T> =>
-  new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-    work.then(resolve, reject)
-  })
 
 const retryDelayMs = (tries: number): number =>
   Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(tries - 1, 10)) * (0.5 + Math.random() / 2)
