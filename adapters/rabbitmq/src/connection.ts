@@ -4,6 +4,7 @@ import { type Channel, type ChannelModel, connect as open, type ConfirmChannel }
 import type { Call, Clock, PolybusError } from '@polybus/core'
 import type { Version } from './capabilities.ts'
 import { connectError, connectionFailed, rabbitError, tooOld } from './errors.ts'
+import { readDeliveries } from './frames.ts'
 import { gatherWrites } from './gather.ts'
 import type { Settings } from './options.ts'
 
@@ -94,6 +95,7 @@ function createLink(
     watchers.clear()
   }
   for (const model of [consume, publish]) gatherWrites(socketOf(model))
+  readDeliveries(consume)
   for (const model of [consume, publish])
     model.on('close', (error?: Error) => {
       if (!leaving) end(connectionFailed(error?.message ?? 'it was closed', 'unknown', error))

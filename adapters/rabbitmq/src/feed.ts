@@ -18,8 +18,6 @@ import { depthOf } from './stats.ts'
 
 /** How long an empty receive waits. */
 const WAIT_MS = 1000
-/** So many times the messages that fit at their largest are fetched while they are small. */
-const WIDER = 4
 const NONE: readonly Delivery[] = []
 
 /** Joins the group; the feed is what its consumer holds. */
@@ -47,12 +45,11 @@ export async function createFeed(
   const bell = createBell(clock)
   const timeIn = timesIn()
 
-  // prefetch counts messages alone: so many that their largest would fit, and more while they are small. If large ones come
-  // then, what was fetched of them before it is fewer again is held too.
+  // prefetch counts messages alone: so many that their largest would fit, and all that core wants while they are small.
   const fitting = Math.max(1, Math.floor(source.maxBytes / source.channel.maxBytes))
   const whole = Math.min(maxInFlight, fitting, 65_535)
   const prefetch = keyed ? Math.min(whole, 2 * Math.ceil(whole / partitions)) : whole
-  const widest = Math.min(maxInFlight, fitting * WIDER, 65_535)
+  const widest = Math.min(maxInFlight, 65_535)
 
   const wake = bell.ring
   const drop = (token: Token): void => {
@@ -64,6 +61,7 @@ export async function createFeed(
     token.lane.held.remove(token)
     handed--
     bytes -= token.bytes
+    token.lane.bytes -= token.bytes
     if (draining && token.lane.held.size === 0 && keyed) void giveUp(token.lane)
     wake()
   }
@@ -185,6 +183,8 @@ export async function createFeed(
   const hand = (max: number): readonly Delivery[] => {
     const found: Delivery[] = []
     const all = [...lanes.values()].filter(({ leaving, buffer }) => !leaving && buffer.length > 0)
+    const now = clock.now()
+    for (const lane of all) lane.heardAt = now
     for (let index = 0; all.length > 0 && found.length < max && handed < maxInFlight;) {
       if (handed > 0 && bytes >= source.maxBytes) break
       const at = (turn + index) % all.length

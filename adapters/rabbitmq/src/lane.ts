@@ -30,10 +30,12 @@ export interface Lane {
   /** A hand-over has begun: nothing is handed out any more. */
   leaving: boolean
   open: boolean
-  /** When it was opened, or something came. */
+  /** When it was opened, or something was handed over. */
   heardAt: number
   /** So many unsettled messages come at most. */
   readonly prefetch: number
+  /** Of all that was fetched, and is neither settled nor lost. */
+  bytes: number
   token(message: ConsumeMessage): Token
   /** Told to the broker by `flush`. */
   ack(token: Token): void
@@ -73,7 +75,10 @@ const TOLD_MS = 100
  */
 const SUSPECT = 3
 
-/** More are fetched when so many times the prefetch were small, and so many times the largest of them would fit. */
+/**
+ * More are fetched when so many times the prefetch were small, and so many times the largest of them would fit. Should they be
+ * large after all, what finds no room is not kept: fewer are fetched then, and the rest goes back.
+ */
 const SAMPLE = 2
 const MARGIN = 2
 
@@ -113,6 +118,10 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
   let seen = 0
   let largest = 0
   let changing = false
+  /** Fewer are to be fetched; more may be on their way. */
+  let narrowing = false
+  /** Delivery tags of those that found no room. */
+  let spilled: number[] = []
   let toldAt = -Infinity
   const acks = createAcks()
   let begun = false
@@ -131,6 +140,7 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
     leaving: false,
     open: true,
     heardAt: clock.now(),
+    bytes: 0,
     get prefetch() {
       return fetches
     },
@@ -160,14 +170,12 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
         toldAt = clock.now()
       }
     },
-    giveBack(message) {
-      acks.gone(message.fields.deliveryTag)
-      channel.nack(message, false, true)
-    },
+    giveBack: ({ fields }) => nack(fields.deliveryTag),
     commit: () => link.ask(() => rpc(channel, TX.commit)).then(() => undefined),
     async cancel() {
       fetching = false
       for (const tag of tags.splice(0)) await link.ask(() => channel.cancel(tag))
+      unspill()
     },
     async close() {
       if (!lane.open) return
@@ -190,10 +198,19 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
       over(feedBroken(`The queue '${queue}' was deleted, or its node went away.`), true)
       closeChannel(channel)
     } else if (lane.open) {
-      lane.heardAt = clock.now()
+      const bytes = bytesOf(message)
+      if ((fetches > prefetch || narrowing) && lane.bytes + bytes > maxBytes) {
+        spilled.push(message.fields.deliveryTag)
+        if (!changing) {
+          narrowing = true
+          change(prefetch)
+        }
+        return
+      }
+      lane.bytes += bytes
       buffer.push(message)
       wake()
-      if (ramped) adapt(bytesOf(message))
+      if (ramped) adapt(bytes)
       else if (countOf(message) < SUSPECT) {
         ramped = true
         change(prefetch)
@@ -202,16 +219,12 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
   }
   /** Where order matters, the first consumer of a queue is its only one. */
   const adapt = (bytes: number): void => {
-    if (!options.shared || widest <= prefetch || changing) return
-    seen++
+    if (!options.shared || fetches > prefetch || widest <= prefetch || changing) return
     largest = Math.max(largest, bytes)
-    if (fetches > prefetch) {
-      if (fetches * largest > maxBytes) change(prefetch)
-    } else if (seen >= SAMPLE * prefetch) {
-      const fitting = Math.min(widest, Math.floor(maxBytes / (largest * MARGIN)))
-      if (fitting > prefetch) change(fitting)
-      else seen = largest = 0
-    }
+    if (++seen < SAMPLE * prefetch) return
+    const fitting = Math.min(widest, Math.floor(maxBytes / (largest * MARGIN)))
+    if (fitting > prefetch) change(fitting)
+    else seen = largest = 0
   }
   const change = (count: number): void => {
     changing = true
@@ -220,7 +233,20 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
     replace(count)
       // If it fails, the channel or the link is closed, and that is told.
       .catch(() => undefined)
-      .finally(() => (changing = false))
+      .finally(() => {
+        changing = narrowing = false
+        unspill()
+      })
+  }
+  const nack = (deliveryTag: number): void => {
+    acks.gone(deliveryTag)
+    channel.nack({ fields: { deliveryTag } } as ConsumeMessage, false, true)
+  }
+  /** When no more are fetched than fit: else they would come again at once. */
+  const unspill = (): void => {
+    const tags = spilled
+    spilled = []
+    if (lane.open) for (const tag of tags) nack(tag)
   }
   const consume = async (count: number): Promise<void> => {
     await link.ask(() => channel.prefetch(count))

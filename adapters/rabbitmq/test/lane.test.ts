@@ -10,10 +10,13 @@ async function laneOf(shared: boolean): Promise<{
   readonly lane: Lane
   readonly prefetches: number[]
   readonly consumers: Map<string, (message: ConsumeMessage) => void>
+  /** Delivery tags of what was given back. */
+  readonly returned: number[]
   /** So many, of so many bytes each. */
   readonly bring: (count: number, bytes: number) => Promise<void>
 }> {
   const prefetches: number[] = []
+  const returned: number[] = []
   const consumers = new Map<string, (message: ConsumeMessage) => void>()
   let tags = 0
   let delivered = 0
@@ -25,6 +28,7 @@ async function laneOf(shared: boolean): Promise<{
       return { consumerTag }
     },
     cancel: async (tag: string) => void consumers.delete(tag),
+    nack: ({ fields }: ConsumeMessage) => void returned.push(fields.deliveryTag),
   })
   const link = {
     dead: undefined,
@@ -52,24 +56,40 @@ async function laneOf(shared: boolean): Promise<{
       await new Promise((resolve) => setImmediate(resolve))
     }
   }
-  return { lane, prefetches, consumers, bring }
+  return { lane, prefetches, consumers, returned, bring }
 }
 
-test('rabbitmq: small messages are fetched further ahead, until one comes of which so many would not fit', async () => {
-  const { lane, prefetches, consumers, bring } = await laneOf(true)
+test('rabbitmq: small messages are fetched further ahead; what then finds no room goes back when fewer are fetched', async () => {
+  const { lane, prefetches, consumers, returned, bring } = await laneOf(true)
   await bring(1, 100)
   expect(prefetches).toEqual([1, 4])
   await bring(7, 100)
   expect(prefetches).toEqual([1, 4])
   await bring(1, 100)
   expect({ prefetches, now: lane.prefetch }).toEqual({ prefetches: [1, 4, 16], now: 16 })
-  // Of 800 bytes and what a message costs beside them sixteen fit, of 900 no more.
-  await bring(20, 800)
-  expect(prefetches).toEqual([1, 4, 16])
-  await bring(1, 900)
-  expect({ prefetches, now: lane.prefetch }).toEqual({ prefetches: [1, 4, 16, 4], now: 4 })
+  // With 200 bytes each for what a message costs beside its body.
+  await bring(13, 800)
+  expect({ prefetches, bytes: lane.bytes, kept: lane.buffer.length }).toEqual({
+    prefetches: [1, 4, 16],
+    bytes: 9 * 300 + 13_000,
+    kept: 22,
+  })
+  // The second one is on its way already.
+  void bring(1, 800)
+  await bring(1, 800)
+  expect({ prefetches, now: lane.prefetch, returned, kept: lane.buffer.length }).toEqual({
+    prefetches: [1, 4, 16, 4],
+    now: 4,
+    returned: [23, 24],
+    kept: 22,
+  })
+  // What comes of the few is kept in any case: so many fit at their largest.
+  await bring(1, 800)
+  expect({ returned, kept: lane.buffer.length }).toEqual({ returned: [23, 24], kept: 23 })
+  lane.buffer.length = lane.bytes = 0
   await bring(8, 100)
-  expect(prefetches).toEqual([1, 4, 16, 4, 16])
+  // One of 800 was among them.
+  expect(prefetches).toEqual([1, 4, 16, 4, 8])
   expect(consumers.size).toBe(1)
 })
 
