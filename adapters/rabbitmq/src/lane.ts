@@ -76,10 +76,17 @@ const TOLD_MS = 100
 const SUSPECT = 3
 
 /**
- * More are fetched when so many times the prefetch were small, and so many times the largest of them would fit. Should they be
- * large after all, what finds no room is not kept: fewer are fetched then, and the rest goes back.
+ * Twice as many are fetched where handlers are so fast that the way to the broker is what they wait for, and half as many where
+ * they are not: what slow ones would only hoard stays with the broker, for other consumers. It is looked at after so many times
+ * what is fetched: had it come within QUICK_MS, or took it longer than SLOW_MS.
  */
 const SAMPLE = 2
+const QUICK_MS = 100
+const SLOW_MS = 400
+/**
+ * So many times the largest of a sample have to fit. Should they be larger after all, what finds no room is not kept: fewer are
+ * fetched then, and the rest goes back.
+ */
 const MARGIN = 2
 
 const bytesOf = ({ content }: ConsumeMessage): number => content.length + 200
@@ -114,9 +121,10 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
   let fetching = true
   let ramped = !options.shared || prefetch === 1
   let fetches = prefetch
-  /** Of those that came since the number was changed. */
+  /** Of the sample: how many came, the largest, and when it began. */
   let seen = 0
   let largest = 0
+  let since = 0
   let changing = false
   /** Fewer are to be fetched; more may be on their way. */
   let narrowing = false
@@ -201,10 +209,7 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
       const bytes = bytesOf(message)
       if ((fetches > prefetch || narrowing) && lane.bytes + bytes > maxBytes) {
         spilled.push(message.fields.deliveryTag)
-        if (!changing) {
-          narrowing = true
-          change(prefetch)
-        }
+        if (!changing) change(prefetch)
         return
       }
       lane.bytes += bytes
@@ -219,17 +224,25 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
   }
   /** Where order matters, the first consumer of a queue is its only one. */
   const adapt = (bytes: number): void => {
-    if (!options.shared || fetches > prefetch || widest <= prefetch || changing) return
+    if (!options.shared || widest <= prefetch || changing) return
     largest = Math.max(largest, bytes)
-    if (++seen < SAMPLE * prefetch) return
-    const fitting = Math.min(widest, Math.floor(maxBytes / (largest * MARGIN)))
-    if (fitting > prefetch) change(fitting)
-    else seen = largest = 0
+    if (++seen < SAMPLE * fetches) return
+    const tookMs = clock.now() - since
+    const wanted = tookMs < QUICK_MS ? fetches * 2 : tookMs > SLOW_MS ? Math.ceil(fetches / 2) : fetches
+    const fitting = Math.floor(maxBytes / (largest * MARGIN))
+    const next = Math.max(prefetch, Math.min(wanted, fitting, widest))
+    if (next === fetches) sample()
+    else change(next)
+  }
+  const sample = (): void => {
+    since = clock.now()
+    seen = largest = 0
   }
   const change = (count: number): void => {
+    narrowing = count < fetches
     changing = true
     fetches = count
-    seen = largest = 0
+    sample()
     replace(count)
       // If it fails, the channel or the link is closed, and that is told.
       .catch(() => undefined)

@@ -11,8 +11,8 @@ await describeBroker('rabbitmq', (broker) => {
     const namespace = `b${randomUUID().slice(0, 8)}`
     const bus = await createBus(rabbitmq({ url: broker().url }), { namespace, logger: false })
     onTestFinished(() => bus.close())
-    // Of 16 MiB each two would fit into the 32 MiB that a consumer may hold; of 3 MiB five are fetched, soon.
-    const flow = channel('flow', { schema: trust<string>(), groups: ['work'], maxBytes: 16 * 2 ** 20 })
+    // Of 4 MiB each eight fit into the 32 MiB that a consumer may hold, and of 3 MiB not many more.
+    const flow = channel('flow', { schema: trust<string>(), groups: ['work'], maxBytes: 4 * 2 ** 20 })
     const sizes: number[] = []
     await bus.subscribe(flow, 'work', {
       batch: { max: 250, wait: '10m', handler: (items) => void sizes.push(items.length) },
@@ -21,8 +21,8 @@ await describeBroker('rabbitmq', (broker) => {
     for (let sent = 0; sent < 20; sent++) await bus.publish(flow, text)
     const handled = (): number => sizes.reduce((sum, size) => sum + size, 0)
     // The last few are fewer than a batch, and wait.
-    await expect.poll(handled, { timeout: 20_000 }).toBeGreaterThan(20 - 5)
-    expect(Math.max(...sizes)).toBeGreaterThanOrEqual(2)
+    await expect.poll(handled, { timeout: 20_000 }).toBeGreaterThan(20 - 8)
+    expect(Math.max(...sizes)).toBeGreaterThanOrEqual(4)
   })
 
   test('rabbitmq: of large messages behind small ones no more is held than a consumer may, and none is lost', async () => {

@@ -12,11 +12,13 @@ async function laneOf(shared: boolean): Promise<{
   readonly consumers: Map<string, (message: ConsumeMessage) => void>
   /** Delivery tags of what was given back. */
   readonly returned: number[]
+  readonly time: { ms: number }
   /** So many, of so many bytes each. */
   readonly bring: (count: number, bytes: number) => Promise<void>
 }> {
   const prefetches: number[] = []
   const returned: number[] = []
+  const time = { ms: 1000 }
   const consumers = new Map<string, (message: ConsumeMessage) => void>()
   let tags = 0
   let delivered = 0
@@ -37,7 +39,7 @@ async function laneOf(shared: boolean): Promise<{
   } as unknown as Link
   const lane = await openLane({
     link,
-    clock: systemClock(),
+    clock: { ...systemClock(), now: () => time.ms },
     shared,
     id: 0,
     queue: 'q',
@@ -56,7 +58,7 @@ async function laneOf(shared: boolean): Promise<{
       await new Promise((resolve) => setImmediate(resolve))
     }
   }
-  return { lane, prefetches, consumers, returned, bring }
+  return { lane, prefetches, consumers, returned, time, bring }
 }
 
 test('rabbitmq: small messages are fetched further ahead; what then finds no room goes back when fewer are fetched', async () => {
@@ -66,31 +68,56 @@ test('rabbitmq: small messages are fetched further ahead; what then finds no roo
   await bring(7, 100)
   expect(prefetches).toEqual([1, 4])
   await bring(1, 100)
-  expect({ prefetches, now: lane.prefetch }).toEqual({ prefetches: [1, 4, 16], now: 16 })
+  expect(prefetches).toEqual([1, 4, 8])
+  await bring(16, 100)
+  expect({ prefetches, now: lane.prefetch }).toEqual({ prefetches: [1, 4, 8, 16], now: 16 })
   // With 200 bytes each for what a message costs beside its body.
-  await bring(13, 800)
+  await bring(8, 800)
   expect({ prefetches, bytes: lane.bytes, kept: lane.buffer.length }).toEqual({
-    prefetches: [1, 4, 16],
-    bytes: 9 * 300 + 13_000,
-    kept: 22,
+    prefetches: [1, 4, 8, 16],
+    bytes: 25 * 300 + 8000,
+    kept: 33,
   })
   // The second one is on its way already.
   void bring(1, 800)
   await bring(1, 800)
   expect({ prefetches, now: lane.prefetch, returned, kept: lane.buffer.length }).toEqual({
-    prefetches: [1, 4, 16, 4],
+    prefetches: [1, 4, 8, 16, 4],
     now: 4,
-    returned: [23, 24],
-    kept: 22,
+    returned: [34, 35],
+    kept: 33,
   })
   // What comes of the few is kept in any case: so many fit at their largest.
   await bring(1, 800)
-  expect({ returned, kept: lane.buffer.length }).toEqual({ returned: [23, 24], kept: 23 })
+  expect({ returned, kept: lane.buffer.length }).toEqual({ returned: [34, 35], kept: 34 })
   lane.buffer.length = lane.bytes = 0
   await bring(8, 100)
-  // One of 800 was among them.
-  expect(prefetches).toEqual([1, 4, 16, 4, 8])
+  expect(prefetches).toEqual([1, 4, 8, 16, 4, 8])
   expect(consumers.size).toBe(1)
+})
+
+test('rabbitmq: what slow handlers would only hoard stays with the broker', async () => {
+  const { lane, prefetches, time, bring } = await laneOf(true)
+  const handled = async (count: number): Promise<void> => {
+    await bring(count, 100)
+    lane.buffer.length = lane.bytes = 0
+  }
+  await handled(25)
+  expect(lane.prefetch).toBe(16)
+  time.ms += 401
+  await handled(31)
+  expect(lane.prefetch).toBe(16)
+  await handled(1)
+  expect(lane.prefetch).toBe(8)
+  time.ms += 401
+  await handled(16)
+  expect(lane.prefetch).toBe(4)
+  // Neither quick nor slow.
+  time.ms += 200
+  await handled(8)
+  time.ms += 401
+  await handled(8)
+  expect(prefetches).toEqual([1, 4, 8, 16, 8, 4])
 })
 
 test('rabbitmq: no more than fits twice is fetched ahead, and where messages are large nothing changes', async () => {
