@@ -259,7 +259,11 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
   const unspill = (): void => {
     const tags = spilled
     spilled = []
-    if (lane.open) for (const tag of tags) nack(tag)
+    try {
+      if (lane.open) for (const tag of tags) nack(tag)
+    } catch {
+      // The channel is closed: the server gives them back.
+    }
   }
   const consume = async (count: number): Promise<void> => {
     await link.ask(() => channel.prefetch(count))

@@ -98,8 +98,9 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
   }
   /** Its bytes have left, and the channel is closed. */
   const lost = ({ cause, proven }: Open, { exchange, expected }: Put): PolybusError => {
-    const gone = expected?.queues.find((queue) => codeOf(cause) === 404 && textOf(cause).includes(`queue '${queue}'`))
-    if (gone !== undefined) return missing(`queue '${gone}'`, mayCreate, 'unknown')
+    const queue = expected?.queues.find((one) => textOf(cause).includes(`queue '${one}'`))
+    if (queue !== undefined)
+      return codeOf(cause) === 404 ? missing(`queue '${queue}'`, mayCreate, 'unknown') : rabbitError(cause)
     if (codeOf(cause) === 403 && textOf(cause).includes(`exchange '${exchange || 'amq.default'}'`))
       return denied(cause, proven.has(exchange) ? 'unknown' : 'no')
     if (codeOf(cause) === 404 && textOf(cause).includes(`exchange '${exchange}'`))

@@ -158,3 +158,16 @@ test('rabbitmq: what a batch expects is asked for before its first message, once
   await soon()
   expect(channels[1]?.asked).toHaveLength(2)
 })
+
+test('rabbitmq: a queue that is expected, and that another connection has for itself, is told as what it is', async () => {
+  const { channels, openings, answers, publish } = publishing()
+  publish('1', { queues: ['flow.a'] })
+  openings[0]?.(true)
+  await soon()
+  const [channel] = channels as [Channel]
+  const text = "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'flow.a' in vhost '/'"
+  channel.emit('error', Object.assign(new Error(text), { code: 405 }))
+  channel.end()
+  channel.written[0]?.confirm(new Error('channel closed'))
+  expect(answers).toEqual(['1: TOPOLOGY_CONFLICT, sent no'])
+})

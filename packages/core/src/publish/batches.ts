@@ -49,8 +49,6 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
   const ready = createReady()
   const headroom = createHeadroom()
   const sends = new Set<Sending>()
-  /** Of calls that were answered: for the next ones. */
-  const spare: AbortController[] = []
   const retries = new Map<{ cancel(): void }, readonly Entry[]>()
   let up = true
   let flushing = false
@@ -70,7 +68,7 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
     })
   }
   const sendBatch = async (batch: readonly Entry[]): Promise<void> => {
-    const abort = spare.pop() ?? new AbortController()
+    const abort = new AbortController()
     const { signal } = abort
     const under: Sending = { since: clock.now(), abandon: ignore }
     sends.add(under)
@@ -95,7 +93,6 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
       results = batch.map(() => failure)
     }
     sends.delete(under)
-    if (!signal.aborted) spare.push(abort)
     settleBatch(batch, results)
     const broken = total ?? topologyGone(results)
     if (broken) onBroken(broken)
