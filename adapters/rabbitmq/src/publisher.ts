@@ -41,7 +41,13 @@ interface Open {
   /** Exchanges that a message was confirmed for: they may be written to. */
   readonly proven: Set<string>
   over: boolean
+  /** How many batches expected the queue over which it was closed. */
+  askers: number | undefined
 }
+
+/** Of the queues that it expects the one that the server speaks of. */
+const refused = (cause: unknown, { expected }: Put): string | undefined =>
+  expected?.queues.find((queue) => textOf(cause).includes(`queue '${queue}'`))
 
 /** AMQP's queue.declare, which amqplib only sends with an answer. */
 const QUEUE_DECLARE = 3_276_810
@@ -63,7 +69,14 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
 
   const openChannel = async (): Promise<Open> => {
     const channel = await link.confirmChannel()
-    const open: Open = { channel, pending: createChain(), proven: new Set(), cause: undefined, over: false }
+    const open: Open = {
+      channel,
+      pending: createChain(),
+      proven: new Set(),
+      cause: undefined,
+      over: false,
+      askers: undefined,
+    }
     channel.on('error', (error) => (open.cause = error))
     channel.on('return', ({ fields, properties }: Message) => {
       // Comes before its confirm. Which of two equals it was makes no difference.
@@ -97,10 +110,21 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
     )
   }
   /** Its bytes have left, and the channel is closed. */
-  const lost = ({ cause, proven }: Open, { exchange, expected }: Put): PolybusError => {
-    const queue = expected?.queues.find((one) => textOf(cause).includes(`queue '${one}'`))
-    if (queue !== undefined)
-      return codeOf(cause) === 404 ? missing(`queue '${queue}'`, mayCreate, 'unknown') : rabbitError(cause)
+  const lost = (open: Open, put: Put): PolybusError => {
+    const { cause, proven } = open
+    const { exchange } = put
+    const queue = refused(cause, put)
+    if (queue !== undefined) {
+      // Where one batch alone was under way that expects it, it is the one that asked: nothing of it was routed.
+      open.askers ??= new Set(
+        [put, ...open.pending.all().map((entry) => entry.put)]
+          .filter((one) => refused(cause, one))
+          .map(({ expected }) => expected),
+      ).size
+      return codeOf(cause) === 404
+        ? missing(`queue '${queue}'`, mayCreate, open.askers === 1 ? 'no' : 'unknown')
+        : rabbitError(cause)
+    }
     if (codeOf(cause) === 403 && textOf(cause).includes(`exchange '${exchange || 'amq.default'}'`))
       return denied(cause, proven.has(exchange) ? 'unknown' : 'no')
     if (codeOf(cause) === 404 && textOf(cause).includes(`exchange '${exchange}'`))

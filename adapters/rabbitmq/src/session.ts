@@ -158,7 +158,7 @@ export function createSession(options: SessionOptions): Session {
       for (const group of layout.groups) await declareGroup(link, layout, group, SHARED)
     } else {
       const queues = layout.groups.flatMap((group) => layout.queues(group))
-      await Promise.all(queues.map((queue) => link.aside((aside) => aside.checkQueue(queue), SHARED)))
+      await Promise.all(queues.map(lookFor))
     }
     return layout
   }
@@ -181,6 +181,14 @@ export function createSession(options: SessionOptions): Session {
     const recorded = await readPartitions(link, plain, call)
     if (recorded === undefined && mayCreate) throw missing(`channel '${channel}'`, true)
     return session.layoutFor(spec, recorded)
+  }
+  /** Nobody here can make it: that is told at once, and not tried again. */
+  const lookFor = async (queue: string): Promise<void> => {
+    try {
+      await link.aside((aside) => aside.checkQueue(queue), SHARED)
+    } catch (error) {
+      throw PolybusError.is(error, 'TOPOLOGY_MISSING') ? missing(`queue '${queue}'`, false, 'no') : error
+    }
   }
   const check = async (layout: Layout, lanes: readonly number[]): Promise<Receipt> => {
     const startedAt = clock.now()

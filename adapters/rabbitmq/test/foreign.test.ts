@@ -184,6 +184,30 @@ await describeBroker(
       expect((await (await subscribe(none, spec('orders'))).take(1))[0]?.message.id).toBe('o-1')
     })
 
+    test('rabbitmq: where nothing may be created a queue that was deleted is told at once, each time, until it is back', async () => {
+      const { open, namespace, client } = bench(broker())
+      const orders = channel('orders', { schema: trust<{ n: number }>(), groups: ['work', 'other'] })
+      const maker = await createBus(open(), { namespace, logger: false })
+      await maker.prepare(orders)
+      await maker.close()
+      const bus = await createBus(open(), { namespace, logger: false, topology: 'verify' })
+      await bus.publish(orders, { n: 0 })
+      const plain = await client()
+      const queue = `${namespace}.orders.work`
+      await plain.deleteQueue(queue)
+      for (const n of [1, 2]) {
+        const error = await bus.publish(orders, { n }, { timeout: '20s' }).catch((thrown: unknown) => thrown)
+        expect(error).toMatchObject({ code: 'TOPOLOGY_MISSING', message: expect.stringContaining(queue) as string })
+      }
+      // The other group has not got what this one misses.
+      expect((await plain.checkQueue(`${namespace}.orders.other`)).messageCount).toBe(1)
+      await plain.assertQueue(queue, { arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 2_147_483_647 } })
+      await plain.bindQueue(queue, `${namespace}.orders`, '#')
+      await bus.publish(orders, { n: 3 })
+      expect((await plain.checkQueue(queue)).messageCount).toBe(1)
+      await bus.close()
+    })
+
     test('rabbitmq: bindings that somebody removed are back with the next publish', async () => {
       const { open, namespace, client } = bench(broker())
       const bus = await createBus(open(), { namespace, logger: false })

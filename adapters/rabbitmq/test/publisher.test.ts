@@ -150,8 +150,8 @@ test('rabbitmq: what a batch expects is asked for before its first message, once
   for (const { confirm } of first.written) confirm(new Error('channel closed'))
   expect(answers).toEqual([
     '0: CONNECTION_FAILED, sent unknown',
-    '1: TOPOLOGY_MISSING, sent unknown',
-    '2: TOPOLOGY_MISSING, sent unknown',
+    '1: TOPOLOGY_MISSING, sent no',
+    '2: TOPOLOGY_MISSING, sent no',
   ])
   publish('3', expected)
   openings[1]?.(true)
@@ -170,4 +170,18 @@ test('rabbitmq: a queue that is expected, and that another connection has for it
   channel.end()
   channel.written[0]?.confirm(new Error('channel closed'))
   expect(answers).toEqual(['1: TOPOLOGY_CONFLICT, sent no'])
+})
+
+test('rabbitmq: of several batches under way it cannot be told which one was refused', async () => {
+  const { channels, openings, answers, publish } = publishing()
+  for (const id of ['1', '2', '3']) publish(id, { queues: ['flow.a'] })
+  openings[0]?.(true)
+  await soon()
+  const [channel] = channels as [Channel]
+  const [first, ...others] = channel.written
+  first?.confirm(null)
+  channel.emit('error', Object.assign(new Error("NOT_FOUND - no queue 'flow.a' in vhost '/'"), { code: 404 }))
+  channel.end()
+  for (const { confirm } of others) confirm(new Error('channel closed'))
+  expect(answers).toEqual(['1', '2: TOPOLOGY_MISSING, sent unknown', '3: TOPOLOGY_MISSING, sent unknown'])
 })
