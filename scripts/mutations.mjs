@@ -212,8 +212,9 @@ export const mutations = [
   {
     promise: 'a publish resolves only when the broker has confirmed it',
     of: 'core',
-    find: 'results = await untilAborted(send(',
-    replace: 'for (const entry of batch) { finish(entry); entry.resolve({}); } results = await untilAborted(send(',
+    find: 'results = await new Promise((resolve, reject) => {',
+    replace:
+      'for (const entry of batch) { finish(entry); entry.resolve({}); } results = await new Promise((resolve, reject) => {',
     only: '10d',
   },
   {
