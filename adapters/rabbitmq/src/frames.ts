@@ -3,7 +3,7 @@
 import type { ChannelModel } from 'amqplib'
 
 /** What amqplib's channels take for a frame, of those that are read here. */
-export interface Delivered {
+interface Delivered {
   readonly id: number
   readonly channel: number
   readonly fields: {
@@ -14,14 +14,14 @@ export interface Delivered {
     readonly routingKey: string
   }
 }
-export interface Described {
+interface Described {
   readonly id: number
   readonly channel: number
   /** Of the body. */
   readonly size: number
   readonly fields: Readonly<Record<string, unknown>>
 }
-export interface Carried {
+interface Carried {
   readonly channel: number
   readonly content: Buffer
 }
@@ -99,7 +99,7 @@ type Table = Readonly<Record<string, string>>
 /** Of the frame from `at` to its end mark; undefined: not one for us. */
 type Read = (bytes: Buffer, at: number, end: number) => Delivered | Described | Carried | undefined
 
-export function createReader(): Read {
+function createReader(): Read {
   /** What stood in each place of the message before, and mostly stands there again. */
   const deliver = createTexts()
   const properties = createTexts()

@@ -165,7 +165,8 @@ const seenOf = ({ content, properties }: Pick<Message, 'content' | 'properties'>
   ),
   key: null,
   body: content,
-  properties,
+  // Messages that come one after the other share a table: what a function does to its own must not reach the others.
+  properties: { ...properties, headers: { ...properties.headers } },
 })
 const bytesOf = (value: HeaderValue): Uint8Array => (typeof value === 'string' ? Buffer.from(value) : value)
 

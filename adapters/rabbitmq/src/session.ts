@@ -152,22 +152,22 @@ export function createSession(options: SessionOptions): Session {
   }
   const lookAgain = async (channel: string): Promise<Layout> => {
     const layout = await session.layout(channel, SHARED)
-    if (mayCreate) {
-      await sleep(clock, goneMs(link.version))
-      await declareChannel(link, layout, SHARED)
-      for (const group of layout.groups) await declareGroup(link, layout, group, SHARED)
-    } else {
+    if (mayCreate) await makeAgain(layout, layout.groups, SHARED)
+    else {
       const queues = layout.groups.flatMap((group) => layout.queues(group))
       await Promise.all(queues.map(lookFor))
     }
     return layout
   }
+  const makeAgain = async (layout: Layout, groups: readonly string[], call: Call): Promise<void> => {
+    // What was deleted just now must be gone for good first.
+    await sleep(clock, goneMs(link.version), call.signal)
+    await declareChannel(link, layout, call)
+    for (const group of groups) await declareGroup(link, layout, group, call)
+  }
   const remake = async (layout: Layout, groups: readonly string[], call: Call): Promise<void> => {
     try {
-      // What was deleted just now must be gone for good first.
-      await sleep(clock, goneMs(link.version), call.signal)
-      await declareChannel(link, layout, call)
-      for (const group of groups) await declareGroup(link, layout, group, call)
+      await makeAgain(layout, groups, call)
     } catch (error) {
       // The message is refused as it is; what went wrong here comes again with its next try.
       if (!PolybusError.is(error)) throw error

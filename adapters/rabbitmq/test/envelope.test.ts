@@ -40,6 +40,20 @@ test('rabbitmq mapping: without an envelope nothing of ours goes along, and ce_ 
   expect(fromNative(received(toNative(wire())), { envelope: 'none' })).toEqual(wire())
 })
 
+test('rabbitmq mapping: what a function does to the headers it is given does not reach the message, nor another', () => {
+  const envelope: RabbitmqEnvelope = {
+    id: ({ properties }) => {
+      const headers = properties.headers as Record<string, unknown>
+      const id = String(headers['x-id'])
+      delete headers['x-id']
+      return id
+    },
+  }
+  const shared = foreign({ 'x-id': 'a' }, '{}')
+  for (let again = 0; again < 2; again++)
+    expect(fromNative(shared, { envelope })).toMatchObject({ id: 'a', headers: [['x-id', 'a']] })
+})
+
 test('rabbitmq mapping: functions say what a foreign message is, and one that throws leaves its error', () => {
   const envelope: RabbitmqEnvelope = {
     id: ({ headers }) => String(Buffer.from(headers['x-id'] ?? [])),
