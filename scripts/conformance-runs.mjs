@@ -121,3 +121,16 @@ export async function conformance(broker, options, { say }) {
 /** @param {number} seconds */
 export const duration = (seconds) =>
   seconds < 100 ? `${seconds.toFixed(0)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
+
+/**
+ * What failed and why, for the end of a run of many lines.
+ *
+ * @param {Outcome} outcome
+ * @returns {readonly string[]}
+ */
+export const failures = ({ broker, cases, stray }) => [
+  ...cases
+    .filter(({ outcome }) => outcome === 'failed')
+    .map(({ id, title, reason = '' }) => `\n✗ ${broker}: ${id}  ${title}\n${reason.replaceAll(/^/gm, '    ')}`),
+  ...stray.map((rejection) => `\n✗ ${broker}: a rejection that nobody heard\n${rejection.replaceAll(/^/gm, '    ')}`),
+]

@@ -2,7 +2,15 @@
 import { parseArgs } from 'node:util'
 import { fileURLToPath } from 'node:url'
 import { chaosRuns } from './chaos-runs.mjs'
-import { chooseBrokers, conformance, duration, otherClients, realBrokers, sizes } from './conformance-runs.mjs'
+import {
+  chooseBrokers,
+  conformance,
+  duration,
+  failures,
+  otherClients,
+  realBrokers,
+  sizes,
+} from './conformance-runs.mjs'
 
 const help = `Runs the fault cases of the conformance suite on real brokers, in the sizes that npm test has no time for: outages,
 restarts in a row, killed processes and servers, half-open connections, deleted topology. Medium and full end with a short
@@ -72,6 +80,7 @@ async function main() {
     console.log(
       `chaos on ${broker.padEnd(9)} ${unavailable ?? `${outcome}: ${account ? `lost ${account.lost}, double effects ${account.double_effects}, seed ${account.seed}` : 'no account'}`}  (${duration(took)})`,
     )
+  for (const outcome of outcomes) for (const line of failures(outcome)) console.log(line)
   const sum = (/** @type {'passed' | 'failed' | 'skipped'} */ field) =>
     outcomes.reduce((total, outcome) => total + outcome[field], 0) +
     chaos.filter(({ outcome }) => outcome === field).length

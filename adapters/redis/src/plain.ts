@@ -59,7 +59,8 @@ export function createPlainReader(member: Member): Reader {
     if (done.length > 0) member.adopted(done)
     if (epoch !== undefined && epoch !== seen) member.rewound()
     epoch = seen
-    const due = wait < 0 ? Infinity : wait
+    // What is left of an earlier connection of ours goes before anything new, as soon as there is room for it.
+    const due = member.orphans.length > 0 ? 0 : wait < 0 ? Infinity : wait
     gatherAt = now + Math.min(GATHER_EVERY_MS, due)
     // Of a dead member's there may be more than one look takes.
     if (overdue && entries.length === max && entries.some(([, , , count]) => count > 1)) gatherAt = overdueAt = now

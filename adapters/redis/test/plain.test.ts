@@ -17,17 +17,38 @@ function reading(...fresh: (readonly string[])[]) {
   const settings = checkOptions('redis://localhost')
   const layout = createLayouts(settings, undefined, true).wanted({ name: STREAM, keyed: false, partitions: undefined })
   const asked: string[] = []
-  const call = ({ args: [name] }: Command): Promise<unknown> => {
-    asked.push(name === 'EVALSHA' ? 'gather' : 'new')
-    if (name === 'EVALSHA') return Promise.resolve([NOTHING_DUE, '0', '0-0', '1-0', [], []])
+  /** What an earlier connection of this process holds. */
+  const before = { name: 'me-before', ids: [] as string[] }
+  const call = ({ args }: Command): Promise<unknown> => {
+    const gather = args[0] === 'EVALSHA'
+    asked.push(gather ? 'gather' : 'new')
+    if (gather) {
+      const ids = before.ids.splice(0, Number(args[args.indexOf('me') + 1]))
+      const done = before.ids.length === 0 ? member.orphans : []
+      return Promise.resolve([NOTHING_DUE, '0', '0-0', '1-0', done, ids.map((id) => [2, id, NO_FIELDS, 1, null])])
+    }
     const ids = fresh.shift() ?? []
     return Promise.resolve(ids.length === 0 ? null : [[STREAM, ids.map((id) => [id, NO_FIELDS])]])
   }
-  const member = { link: { call }, clock: time.clock, settings, layout, group: 'email', name: 'me', orphans: [] }
+  const member = {
+    link: { call },
+    clock: time.clock,
+    settings,
+    layout,
+    group: 'email',
+    name: 'me',
+    orphans: [] as string[],
+    adopted: (names: readonly string[]) => (member.orphans = member.orphans.filter((name) => !names.includes(name))),
+  }
   const reader = createPlainReader(member as unknown as Member)
   return {
     time,
     reader,
+    /** This process held these over a connection that is gone. */
+    orphaned(...ids: string[]) {
+      before.ids = ids
+      member.orphans.push(before.name)
+    },
     place: () => reader.after.get(STREAM),
     /** What a read brought, and what it asked. */
     async read(max = 10) {
@@ -77,4 +98,13 @@ test('redis: what this member moved, and time, make it gather; what is new goes 
   await time.advance(500)
   expect(await read()).toEqual({ ids: ['3-0'], asked: ['new'] })
   expect(await read()).toEqual({ ids: ['4-0'], asked: ['gather', 'new'] })
+})
+
+test('redis: what an earlier connection of the same process held goes before what is new, however little room there is', async () => {
+  const { read, orphaned } = reading(['5-0', '5-1'], ['6-0'])
+  orphaned('2-0', '2-1', '2-2', '2-3')
+  expect(await read(1)).toEqual({ ids: ['2-0'], asked: ['gather'] })
+  expect(await read(2)).toEqual({ ids: ['2-1', '2-2'], asked: ['gather'] })
+  expect(await read(3)).toEqual({ ids: ['2-3', '5-0', '5-1'], asked: ['gather', 'new'] })
+  expect(await read()).toEqual({ ids: ['6-0'], asked: ['new'] })
 })
