@@ -3,6 +3,8 @@ import {
   createBell,
   type Delivery,
   type Feed,
+  leaveChain,
+  listChain,
   type PolybusError,
   type Source,
   type Timer,
@@ -58,7 +60,7 @@ export async function createFeed(
     forget(token)
   }
   const forget = (token: Token): void => {
-    token.lane.held.remove(token)
+    leaveChain(token.lane.held, token)
     handed--
     bytes -= token.bytes
     token.lane.bytes -= token.bytes
@@ -77,7 +79,7 @@ export async function createFeed(
   }
   const onClosed = (lane: Lane, error: PolybusError, gone: boolean): void => {
     if (lanes.get(lane.id) === lane) lanes.delete(lane.id)
-    lose(lane.held.all())
+    lose(listChain(lane.held))
     // One lane of several is opened again; the rest knows nothing of it.
     if (keyed && !gone && !link.dead) return reconcile()
     if (gone) clock.timer(goneMs(link.version), () => breakUp(error))
@@ -117,7 +119,7 @@ export async function createFeed(
     await new Promise<void>((resolve) => {
       const timer = clock.timer(settings.handoverMs, resolve)
       source
-        .onRevoke(lane.held.all())
+        .onRevoke(listChain(lane.held))
         // Core does not reject; if it does, what it holds is lost like after a hand-over that takes too long.
         .catch(() => undefined)
         .finally(() => {
@@ -125,7 +127,7 @@ export async function createFeed(
           resolve()
         })
     })
-    lose(lane.held.all())
+    lose(listChain(lane.held))
     await giveUp(lane)
     members?.tell()
   }
@@ -229,7 +231,7 @@ export async function createFeed(
   }
   const unwatch = link.onDead((error) => {
     breakUp(error)
-    lose([...lanes.values()].flatMap(({ held }) => held.all()))
+    lose([...lanes.values()].flatMap(({ held }) => listChain(held)))
     lanes.clear()
   })
   const close = async (): Promise<void> => {
@@ -238,7 +240,7 @@ export async function createFeed(
     wake()
     await Promise.all(moving.values())
     const open = [...lanes.values()]
-    for (const lane of open) for (const token of lane.held.all()) drop(token)
+    for (const lane of open) for (const token of listChain(lane.held)) drop(token)
     lanes.clear()
     await Promise.all([...open.map((lane) => lane.close()), ...ends])
     members?.stop()

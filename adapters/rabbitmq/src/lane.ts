@@ -1,10 +1,9 @@
 // A queue that is consumed on a channel of its own: closing it gives everything back at once, in order.
 import { randomUUID } from 'node:crypto'
 import type { Channel, ConsumeMessage } from 'amqplib'
-import { type Clock, type PolybusError, sleep } from '@polybus/core'
+import { type Chain, type Clock, createChain, joinChain, type Linked, type PolybusError, sleep } from '@polybus/core'
 import { createAcks } from './acks.ts'
 import type { Version } from './capabilities.ts'
-import { type Chain, createChain, type Linked } from './chain.ts'
 import { closeChannel, type Link } from './connection.ts'
 import { connectionFailed, feedBroken, rabbitError } from './errors.ts'
 import { countOf } from './mapping.ts'
@@ -165,7 +164,7 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
         before: undefined,
         after: undefined,
       }
-      lane.held.add(token)
+      joinChain(lane.held, token)
       return token
     },
     ack(token) {

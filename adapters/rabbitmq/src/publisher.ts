@@ -1,9 +1,8 @@
 // A confirm channel, opened when it is needed and again when it died. One answer for each message, in its place.
 import type { ConfirmChannel, Message } from 'amqplib'
-import { type Chain, createChain, type Linked } from './chain.ts'
+import { type Chain, createChain, joinChain, leaveChain, type Linked, listChain, PolybusError } from '@polybus/core'
 import type { Link } from './connection.ts'
 import { codeOf, connectionFailed, denied, missing, rabbitError, textOf } from './errors.ts'
-import { PolybusError } from '@polybus/core'
 import type { Native } from './mapping.ts'
 
 export interface Publisher {
@@ -80,7 +79,7 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
     channel.on('error', (error) => (open.cause = error))
     channel.on('return', ({ fields, properties }: Message) => {
       // Comes before its confirm. Which of two equals it was makes no difference.
-      const found = open.pending.find(
+      const found = listChain(open.pending).find(
         ({ put: { exchange, routingKey, native }, returned }) =>
           !returned &&
           exchange === fields.exchange &&
@@ -117,7 +116,7 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
     if (queue !== undefined) {
       // Where one batch alone was under way that expects it, it is the one that asked: nothing of it was routed.
       open.askers ??= new Set(
-        [put, ...open.pending.all().map((entry) => entry.put)]
+        [put, ...listChain(open.pending).map((entry) => entry.put)]
           .filter((one) => refused(cause, one))
           .map(({ expected }) => expected),
       ).size
@@ -136,7 +135,7 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
   const confirmed = (open: Open, entry: Pending, error: unknown): void => {
     const { put, returned } = entry
     const { exchange, routingKey, answer } = put
-    open.pending.remove(entry)
+    leaveChain(open.pending, entry)
     if (error === null || error === undefined) {
       open.proven.add(exchange)
       answer(returned ? put.returned() : undefined)
@@ -156,7 +155,7 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
   const write = (open: Open, put: Put): void => {
     const { exchange, routingKey, native, answer, expected } = put
     const entry: Pending = { put, returned: false, before: undefined, after: undefined }
-    open.pending.add(entry)
+    joinChain(open.pending, entry)
     try {
       if (expected && expected.askedOn !== open.channel) {
         for (const queue of expected.queues) expect(open.channel, queue)
@@ -167,7 +166,7 @@ export function createPublisher(link: Link, mayCreate: boolean): Publisher {
         confirmed(open, entry, error),
       )
     } catch (error) {
-      open.pending.remove(entry)
+      leaveChain(open.pending, entry)
       // Nothing was written: what cannot be encoded is refused before.
       if (link.dead || open.over) answer(connectionFailed(textOf(error), 'no', error))
       else

@@ -1,7 +1,19 @@
 // One connection: what ioredis does not do by itself is here. It never reconnects, resends or queues (core makes a new one),
 // a server that does not answer is given up, and every error says whether bytes may have left.
 import { type Command as Request, Redis, type RedisOptions as ClientOptions } from 'ioredis'
-import type { Call, Clock, PolybusError } from '@polybus/core'
+import {
+  type Call,
+  type Clock,
+  createChain,
+  heedAbort,
+  type Heeding,
+  heedNoMore,
+  joinChain,
+  leaveChain,
+  type Linked,
+  type PolybusError,
+  shiftChain,
+} from '@polybus/core'
 import { aborted, connectError, connectionFailed, redisError, tooOld } from './errors.ts'
 import { type Answer, type Arg, type Args, exchange } from './exchange.ts'
 import type { Settings } from './options.ts'
@@ -157,10 +169,15 @@ function destroy(client: Redis): void {
   ;(client.stream as typeof client.stream | undefined)?.destroy()
 }
 
+/** For the answer to a command. */
+interface Waiting extends Linked<Waiting> {
+  readonly die: (error: PolybusError) => void
+}
+
 function createLink(client: Redis, { commandTimeoutMs }: Settings, clock: Clock): Opening {
   let dead: PolybusError | undefined
   let expect: Expect = converting
-  const waiting = new Set<(error: PolybusError) => void>()
+  const waiting = createChain<Waiting>()
   const watchers = new Set<(error: PolybusError) => void>()
   let cause: unknown
 
@@ -169,9 +186,9 @@ function createLink(client: Redis, { commandTimeoutMs }: Settings, clock: Clock)
     dead = error
     destroy(client)
     const unknown = connectionFailed('the connection was cut', 'unknown', error)
-    for (const die of waiting) die(error.code === 'CLOSED' ? error : unknown)
+    for (let one = shiftChain(waiting); one; one = shiftChain(waiting))
+      one.die(error.code === 'CLOSED' ? error : unknown)
     for (const watcher of watchers) watcher(error)
-    waiting.clear()
     watchers.clear()
   }
   client.on('error', (error: unknown) => (cause = error))
@@ -192,20 +209,21 @@ function createLink(client: Redis, { commandTimeoutMs }: Settings, clock: Clock)
     return new Promise<T>((resolve, reject) => {
       const leave = (): void => {
         timer.cancel()
-        waiting.delete(die)
-        signal?.removeEventListener('abort', abort)
+        leaveChain(waiting, one)
+        if (signal) heedNoMore(signal, heeding)
       }
       const die = (error: PolybusError): void => {
         leave()
         reject(error)
       }
-      const abort = (): void => die(aborted('unknown'))
+      const one: Waiting = { die, before: undefined, after: undefined }
+      const heeding: Heeding = { abort: () => die(aborted('unknown')), before: undefined, after: undefined }
       const limit = commandTimeoutMs + blockMs
       const timer = clock.timer(limit, () =>
         end(connectionFailed(`the server has not answered within ${limit} ms`, 'unknown')),
       )
-      waiting.add(die)
-      signal?.addEventListener('abort', abort)
+      joinChain(waiting, one)
+      if (signal) heedAbort(signal, heeding)
       start().then(
         (value) => {
           leave()

@@ -22,7 +22,7 @@ import type { Found, Member, Reader } from './reader.ts'
 import { add, createSettle } from './settle.ts'
 import { backlogOf } from './stats.ts'
 import { keepTidy } from './tidy.ts'
-import type { Waker } from './waker.ts'
+import { isBefore, type Waker } from './waker.ts'
 
 /** How long an empty receive waits. */
 const WAIT_MS = 1000
@@ -64,6 +64,8 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
   let nudged = false
   /** Of the largest message lately: how many go into the room that is left. */
   let largest = 0
+  /** What was handed out last of each stream, except for what came again. */
+  const newest = new Map<string, string>()
 
   const lose = (tokens: readonly Token[]): void => {
     for (const token of tokens) held.drop(token)
@@ -74,7 +76,7 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     bell.ring()
   }
   const held = createHeld(clock, lose)
-  const ofLane = (lane: number): readonly Token[] => [...held.all()].filter((token) => token.lane === lane)
+  const ofLane = (lane: number): readonly Token[] => held.all().filter((token) => token.lane === lane)
   const member: Member = {
     link,
     clock,
@@ -87,8 +89,8 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     },
     nudge,
     adopted: (names) => (orphans = orphans.filter((one) => !names.includes(one))),
-    rewound: () => lose([...held.all()]),
-    lostLanes: (lanes) => lose([...held.all()].filter(({ lane }) => lanes.includes(lane))),
+    rewound: () => lose(held.all()),
+    lostLanes: (lanes) => lose(held.all().filter(({ lane }) => lanes.includes(lane))),
     handOver(lane) {
       return new Promise((resolve) => {
         const timer = clock.timer(settings.handoverMs, resolve)
@@ -124,7 +126,7 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     broken ??= connectionFailed(error.message, 'unknown', error)
     stopAll()
     orphan()
-    lose([...held.all()])
+    lose(held.all())
     nudge()
   })
 
@@ -140,17 +142,34 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     const now = clock.now()
     const endsAt = layout.keyed ? Infinity : askedAt + settings.leaseMs
     const reading = createReading()
+    let named: ReadonlyMap<string, Token> | undefined
+    /** Our own lease had run out, or the group was moved, and it came back to us. */
+    const mine = (position: string): Token | undefined => (named ??= held.named()).get(position)
     return found.map(({ where, lane, id, fields, count, note }): Delivery => {
       const position = `${where === 'r' ? 'retry-' : ''}${lane}/${id}`
-      // Our own lease had run out, and it came back to us.
-      const before = held.at(position)
+      const key = where === 'r' ? keys.retry(group, lane) : keys.stream(lane)
+      const further = isFurther(id, newest.get(key))
+      if (further) newest.set(key, id)
+      const before = further && count === 1 ? undefined : mine(position)
       if (before) lose([before])
       const read = fromFields(fields, layout.channel, position, channel, reading)
       const message = note ? withCoreHeaders(read, unpackNote(note)) : read
       const bytes = bytesOf(fields)
       largest = Math.max(bytes, largest * 0.9)
-      const key = where === 'r' ? keys.retry(group, lane) : keys.stream(lane)
-      const token: Token = { key, where, lane, id, position, message, bytes, noted: note !== null, live: true, endsAt }
+      const token: Token = {
+        key,
+        where,
+        lane,
+        id,
+        position,
+        message,
+        bytes,
+        noted: note !== null,
+        live: true,
+        endsAt,
+        before: undefined,
+        after: undefined,
+      }
       held.add(token)
       return { message, token, lane: String(lane), position, count, leaseMs: layout.keyed ? null : endsAt - now }
     })
@@ -283,3 +302,8 @@ export async function createFeed(options: FeedOptions, call: Call): Promise<Feed
     close: () => (closing ??= close()),
   }
 }
+
+/** Where their numbers have as many digits, as they mostly do, ids are in the order of their characters. */
+const isFurther = (id: string, last: string | undefined): boolean =>
+  last === undefined ||
+  (id.length === last.length && id.indexOf('-') === last.indexOf('-') ? id > last : isBefore(last, id))

@@ -1,7 +1,16 @@
 // What one feed has handed out and is not settled.
-import type { Clock, Timer, WireMessage } from '@polybus/core'
+import {
+  type Clock,
+  createChain,
+  joinChain,
+  leaveChain,
+  type Linked,
+  listChain,
+  type Timer,
+  type WireMessage,
+} from '@polybus/core'
 
-export interface Token {
+export interface Token extends Linked<Token> {
   readonly key: string
   /** Which of the lane's streams. */
   readonly where: 'r' | 'm'
@@ -27,31 +36,28 @@ export interface Held {
   add(token: Token): void
   /** It is settled, or lost. */
   drop(token: Token): void
-  at(position: string): Token | undefined
+  /** By position; made for the question. */
+  named(): ReadonlyMap<string, Token>
   renewed(token: Token, endsAt: number): void
-  all(): Iterable<Token>
+  all(): readonly Token[]
   stop(): void
 }
 
 /** @param lost is told of those whose lease is over. */
 export function createHeld(clock: Clock, lost: (tokens: readonly Token[]) => void): Held {
   // In the order in which their leases end: all leases of a feed are equally long.
-  const tokens = new Map<string, Token>()
+  const tokens = createChain<Token>()
   let bytes = 0
   let timer: Timer | undefined
 
-  const first = (): Token | undefined => tokens.values().next().value
   const watch = (): void => {
-    const next = first()
+    const next = tokens.first
     if (timer || !next || next.endsAt === Infinity) return
     timer = clock.timer(next.endsAt - clock.now(), () => {
       timer = undefined
       const over: Token[] = []
       const now = clock.now()
-      for (const token of tokens.values()) {
-        if (token.endsAt > now) break
-        over.push(token)
-      }
+      for (let token = tokens.first; token && token.endsAt <= now; token = token.after) over.push(token)
       if (over.length > 0) lost(over)
       watch()
     })
@@ -64,25 +70,22 @@ export function createHeld(clock: Clock, lost: (tokens: readonly Token[]) => voi
       return bytes
     },
     add(token) {
-      tokens.set(token.position, token)
+      joinChain(tokens, token)
       bytes += token.bytes
       watch()
     },
     drop(token) {
       token.live = false
-      if (tokens.get(token.position) !== token) return
-      tokens.delete(token.position)
-      bytes -= token.bytes
+      if (leaveChain(tokens, token)) bytes -= token.bytes
     },
-    at: (position) => tokens.get(position),
+    named: () => new Map(listChain(tokens).map((token) => [token.position, token])),
     renewed(token, endsAt) {
       // It may have come again meanwhile, as another delivery.
-      if (tokens.get(token.position) !== token) return
+      if (!leaveChain(tokens, token)) return
       token.endsAt = endsAt
-      tokens.delete(token.position)
-      tokens.set(token.position, token)
+      joinChain(tokens, token)
     },
-    all: () => tokens.values(),
+    all: () => listChain(tokens),
     stop() {
       timer?.cancel()
     },

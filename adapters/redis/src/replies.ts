@@ -23,6 +23,9 @@ interface Expected {
   readonly depth: number
   value?: Value
 }
+/** What is expected of a request stands on it: a Map would be made anew all the time, and what that keeps alive is said in core's chain.ts. */
+const EXPECTED = Symbol('expected')
+type Marked = Request & { [EXPECTED]?: Expected }
 
 /**
  * Reads what comes to a connection before ioredis does, from now on. Where ioredis is not inside as it was when this was written
@@ -32,7 +35,8 @@ export function readReplies(client: Redis): Expect {
   const inside = innards(client)
   if (!inside) return converting
   const { stream, next, listener } = inside
-  const expected = new Map<unknown, Expected>()
+  /** How many are. */
+  let expected = 0
   const scan = createScan()
   let wanted: Expected | undefined
   let tape = createTape(0)
@@ -51,7 +55,7 @@ export function readReplies(client: Redis): Expect {
   }
   const begin = (kind: number | undefined): void => {
     // An error, or nothing: there is nothing to gain.
-    wanted = expected.size > 0 && kind === STAR ? expected.get(next()) : undefined
+    wanted = expected > 0 && kind === STAR ? (next() as Marked | undefined)?.[EXPECTED] : undefined
     bytes = 0
     if (wanted) tape = createTape(room)
     scan.begin(wanted && tape)
@@ -76,7 +80,7 @@ export function readReplies(client: Redis): Expect {
       for (let at = 0; at < piece.length;) {
         if (!scan.within) {
           // Whose reply comes next is known when those before it are through.
-          if (expected.size > 0 && given < at) {
+          if (expected > 0 && given < at) {
             const before = piece.subarray(given, at)
             given = at
             theirs(before)
@@ -106,23 +110,27 @@ export function readReplies(client: Redis): Expect {
   stream.off('data', listener)
   return (request, depth) => {
     const one: Expected = { request, depth }
-    expected.set(request, one)
+    expected++
+    ;(request as Marked)[EXPECTED] = one
     const { resolve, reject } = request
-    request.resolve = (reply) => {
-      expected.delete(request)
+    const resolved: typeof resolve = (reply) => {
+      expected--
       resolve(one.value === undefined ? packed(reply, depth) : one.value)
     }
-    request.reject = (error) => {
-      expected.delete(request)
+    const rejected: typeof reject = (error) => {
+      expected--
       reject(error)
     }
+    request.resolve = resolved
+    request.reject = rejected
   }
 }
 
 /** What ioredis has read gets the same form. */
 export const converting: Expect = (request, depth) => {
   const { resolve } = request
-  request.resolve = (reply) => resolve(packed(reply, depth))
+  const resolved: typeof resolve = (reply) => resolve(packed(reply, depth))
+  request.resolve = resolved
 }
 
 interface Innards {

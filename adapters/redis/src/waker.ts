@@ -1,6 +1,16 @@
 // Who waits for new entries is woken by one blocked read that all feeds of an adapter share. It takes nothing, so nothing
 // can be lost with its answer; and when it fails the feeds only look a second later.
-import { type Call, type Clock, sleep } from '@polybus/core'
+import {
+  type Call,
+  type Clock,
+  createChain,
+  joinChain,
+  leaveChain,
+  type Linked,
+  listChain,
+  shiftChain,
+  sleep,
+} from '@polybus/core'
 import { command, type Link } from './connection.ts'
 import { closed } from './errors.ts'
 
@@ -10,8 +20,9 @@ export interface Waker {
   close(): void
 }
 
-interface Waiter {
-  readonly after: ReadonlyMap<string, string>
+interface Waiter extends Linked<Waiter> {
+  /** Where it stands in each stream. */
+  readonly places: ReadonlyMap<string, string>
   readonly wake: () => void
 }
 
@@ -21,7 +32,7 @@ const REOPEN_MS = 1000
 
 /** @param open makes the connection that blocks. @param commands carries the interruption. */
 export function createWaker(clock: Clock, commands: Link, open: (call: Call) => Promise<Link>): Waker {
-  const waiters = new Set<Waiter>()
+  const waiters = createChain<Waiter>()
   const closing = new AbortController()
   let running = false
   /** What the read that is under way covers. */
@@ -37,11 +48,11 @@ export function createWaker(clock: Clock, commands: Link, open: (call: Call) => 
     return link
   }
   /** A member without lanes waits for nothing but its time. */
-  const someWait = (): boolean => [...waiters].some(({ after }) => after.size > 0)
+  const someWait = (): boolean => listChain(waiters).some(({ places }) => places.size > 0)
   const wanted = (): Map<string, string> => {
     const all = new Map<string, string>()
-    for (const { after } of waiters)
-      for (const [key, from] of after) {
+    for (const { places } of listChain(waiters))
+      for (const [key, from] of places) {
         const other = all.get(key)
         if (other === undefined || isBefore(from, other)) all.set(key, from)
       }
@@ -75,10 +86,10 @@ export function createWaker(clock: Clock, commands: Link, open: (call: Call) => 
     if (!Array.isArray(found)) return
     for (const [name, entries] of found as [stream: string, [id: string, fields: unknown][]][]) {
       const at = entries[0]?.[0] ?? ''
-      for (const waiter of waiters) {
-        const from = waiter.after.get(name)
+      for (const waiter of listChain(waiters)) {
+        const from = waiter.places.get(name)
         if (from === undefined || !isBefore(from, at)) continue
-        waiters.delete(waiter)
+        leaveChain(waiters, waiter)
         waiter.wake()
       }
     }
@@ -99,7 +110,7 @@ export function createWaker(clock: Clock, commands: Link, open: (call: Call) => 
     }
     return true
   }
-  const lacks = (): boolean => covered !== undefined && [...waiters].some(({ after }) => !covers(after))
+  const lacks = (): boolean => covered !== undefined && listChain(waiters).some(({ places }) => !covers(places))
   /** Ends the read under way, so that the next one covers all. Who comes while it is on its way may need another. */
   const interrupt = async (): Promise<void> => {
     if (interrupting) return
@@ -119,18 +130,17 @@ export function createWaker(clock: Clock, commands: Link, open: (call: Call) => 
 
   return {
     watch(after, wake) {
-      const waiter: Waiter = { after, wake }
-      waiters.add(waiter)
+      const waiter: Waiter = { places: after, wake, before: undefined, after: undefined }
+      joinChain(waiters, waiter)
       if (after.size > 0) {
         if (!running) start()
         else if (covered !== undefined && !covers(after)) void interrupt()
       }
-      return () => waiters.delete(waiter)
+      return () => void leaveChain(waiters, waiter)
     },
     close() {
       closing.abort()
-      for (const { wake } of waiters) wake()
-      waiters.clear()
+      for (let waiter = shiftChain(waiters); waiter; waiter = shiftChain(waiters)) waiter.wake()
       link?.end(commands.dead ?? closed())
     },
   }

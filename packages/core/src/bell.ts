@@ -1,4 +1,5 @@
 // For who waits until something happens, some time passes, or nobody wants to wait any more.
+import { heedAbort, type Heeding, heedNoMore } from './aborts.ts'
 import type { Clock } from './clock.ts'
 
 export interface Bell {
@@ -25,13 +26,14 @@ export function createBell(clock: Clock): Bell {
         const over = (): void => {
           end = undefined
           timer.cancel()
-          signal.removeEventListener('abort', over)
+          heedNoMore(signal, heeding)
           resolve()
         }
         const timer = clock.timer(ms, over)
+        const heeding: Heeding = { abort: over, before: undefined, after: undefined }
         end = over
         if (signal.aborted) over()
-        else signal.addEventListener('abort', over)
+        else heedAbort(signal, heeding)
       }),
   }
 }

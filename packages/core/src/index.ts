@@ -15,8 +15,10 @@ export {
   trust,
   types,
 } from './channel.ts'
+export { heedAbort, type Heeding, heedNoMore } from './aborts.ts'
 export { type BusInternals, createBus } from './bus.ts'
 export { type Bell, createBell } from './bell.ts'
+export { type Chain, createChain, joinChain, leaveChain, type Linked, listChain, shiftChain } from './chain.ts'
 export { type Clock, createClock, sleep, systemClock, type Timer, type TimeSource } from './clock.ts'
 export { bytes, type Codec, type CodecContext, json, type PlainCodec, text } from './codec.ts'
 export { consumer } from './consume/consumer.ts'

@@ -158,8 +158,9 @@ export function signalOf(flight: Flight): AbortSignal {
 /** Also runs this at the end. */
 export function onEnded(flight: Flight, run: (how: 'gone' | 'lost') => void): void {
   const before = flight.ended
-  flight.ended = (how) => {
+  const ended: typeof run = (how) => {
     before?.(how)
     run(how)
   }
+  flight.ended = ended
 }

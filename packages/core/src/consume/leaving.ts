@@ -52,7 +52,8 @@ export function createLeaving(options: LeavingOptions): Leaving {
   /** It is with the handler, but in a batch that has not begun; or it may come to be. */
   const withdraw = (flight: Flight): void => {
     if (flight.state !== 'running') return
-    flight.whenGathered = () => withdraw(flight)
+    const whenGathered = (): void => withdraw(flight)
+    flight.whenGathered = whenGathered
     if (!flight.gathered) return
     outcomes.giveBack(flight)
     flight.gathered.withdraw()

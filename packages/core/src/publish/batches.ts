@@ -1,5 +1,6 @@
 // What is ready leaves in batches: one batch of a key at a time, and what failed goes again at the head of its key.
 import type { Outgoing, Receipt, Result, SendLimits } from '../adapter.ts'
+import { createChain, joinChain, leaveChain, type Linked, listChain } from '../chain.ts'
 import type { Clock } from '../clock.ts'
 import { asPolybusError, PolybusError } from '../errors.ts'
 import { type Entry, type KeyLane, mayBeSent, refused } from './entry.ts'
@@ -31,7 +32,7 @@ export interface Batches {
 }
 
 /** A call of the adapter. */
-interface Sending {
+interface Sending extends Linked<Sending> {
   readonly since: number
   /** Waits for its answer no longer. */
   abandon: (reason: PolybusError) => void
@@ -48,7 +49,7 @@ const NO_RESULT: Result<Receipt> = {
 export function createBatches({ clock, limits, send, onBroken, finish }: BatchesOptions): Batches {
   const ready = createReady()
   const headroom = createHeadroom()
-  const sends = new Set<Sending>()
+  const sends = createChain<Sending>()
   const retries = new Map<{ cancel(): void }, readonly Entry[]>()
   let up = true
   let flushing = false
@@ -70,17 +71,18 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
   const sendBatch = async (batch: readonly Entry[]): Promise<void> => {
     const abort = new AbortController()
     const { signal } = abort
-    const under: Sending = { since: clock.now(), abandon: ignore }
-    sends.add(under)
+    const under: Sending = { since: clock.now(), abandon: ignore, before: undefined, after: undefined }
+    joinChain(sends, under)
     let results: readonly Result<Receipt>[]
     let total: PolybusError | undefined
     try {
       results = await new Promise((resolve, reject) => {
         // An adapter that does not heed the signal must not keep a place of `limits.concurrency` for ever.
-        under.abandon = (reason) => {
+        const abandon = (reason: PolybusError): void => {
           abort.abort(reason)
           reject(reason)
         }
+        under.abandon = abandon
         send(
           batch.map(({ outgoing }) => outgoing),
           signal,
@@ -92,7 +94,7 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
       const failure: Result<Receipt> = { ok: false, error: total }
       results = batch.map(() => failure)
     }
-    sends.delete(under)
+    leaveChain(sends, under)
     settleBatch(batch, results)
     const broken = total ?? topologyGone(results)
     if (broken) onBroken(broken)
@@ -170,10 +172,10 @@ export function createBatches({ clock, limits, send, onBroken, finish }: Batches
     },
     close() {
       for (const timer of retries.keys()) timer.cancel()
-      for (const { abandon } of sends) abandon(new PolybusError('CLOSED'))
+      for (const { abandon } of listChain(sends)) abandon(new PolybusError('CLOSED'))
     },
     abandon(olderThanMs) {
-      const hung = [...sends].filter(({ since }) => clock.now() - since >= olderThanMs)
+      const hung = listChain(sends).filter(({ since }) => clock.now() - since >= olderThanMs)
       for (const { abandon } of hung) abandon(noAnswer())
       return hung.length > 0
     },

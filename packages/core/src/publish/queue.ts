@@ -166,8 +166,9 @@ export function createQueue(options: QueueOptions): Queue {
         else admit(entry)
         entry.deadlines.add(entry, deadlineAt)
         if (signal) {
-          entry.onAbort = () => giveUp(entry, 'ABORTED', signal.reason)
-          signal.addEventListener('abort', entry.onAbort)
+          const onAbort = (): void => giveUp(entry, 'ABORTED', signal.reason)
+          entry.onAbort = onAbort
+          signal.addEventListener('abort', onAbort)
         }
         batches.flush()
       }),
