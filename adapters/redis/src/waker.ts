@@ -89,8 +89,7 @@ export function createWaker(clock: Clock, commands: Link, open: (call: Call) => 
       for (const waiter of listChain(waiters)) {
         const from = waiter.places.get(name)
         if (from === undefined || !isBefore(from, at)) continue
-        leaveChain(waiters, waiter)
-        waiter.wake()
+        if (leaveChain(waiters, waiter)) waiter.wake()
       }
     }
   }

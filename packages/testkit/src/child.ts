@@ -16,6 +16,9 @@ import type { ChildTask, FromChild, ToChild } from './child-protocol.ts'
 import { remoteStore } from './remote-store.ts'
 import { tap } from './tap.ts'
 
+// Whoever was to kill it is gone.
+process.on('disconnect', () => process.exit(1))
+
 const tell = (text: FromChild): void => void process.send?.(text)
 
 async function main(task: ChildTask): Promise<void> {
