@@ -59,6 +59,23 @@ await describeBroker(
       expect(new Set(again.map(({ count }) => count))).toEqual(new Set([1]))
     })
 
+    test('redis: an entry that is handed out again while it is held takes the place of the one before', async () => {
+      const { connect, client, namespace } = bench(broker())
+      const adapter = await connect({ leaseMs: 60_000 })
+      await create(adapter, spec('orders'))
+      await send(adapter, 'orders', ...numbered(3))
+      const member = await subscribe(adapter, spec('orders'))
+      const first = await member.take(3)
+      expect(first).toHaveLength(3)
+      // By hand, so that nobody is told; Redis counts it as handed out once.
+      await client.call('XGROUP', 'SETID', `${namespace}:orders`, 'work', '0')
+      await send(adapter, 'orders', wire())
+      const second = await member.take(4)
+      expect(second.map(({ position }) => position).slice(0, 3)).toEqual(first.map(({ position }) => position))
+      expect(new Set(second.map(({ count }) => count))).toEqual(new Set([1]))
+      expect(member.lost).toEqual(first.map(({ token }) => token))
+    })
+
     test('redis: the longest lease of a group counts when deliveries are taken over', async () => {
       const { connect } = bench(broker())
       const [patient, hasty] = [await connect({ leaseMs: 3000 }), await connect({ leaseMs: 300 })]
